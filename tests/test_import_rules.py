@@ -1,0 +1,169 @@
+"""The direction of data, enforced on the syntax tree: who may import whom.
+
+Inside `benchmark` a module may import only modules of an earlier step of `CHAIN`, or of its own step.
+Imports inside functions count too, except the one place that finds adapters by name at run time.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("benchmark", "adapters", "reference_model", "submissions", "leaderboards")
+
+# dataset -> protocol -> adapter -> predictions -> metrics -> aggregate -> statistics -> result -> commands
+CHAIN: tuple[tuple[str, ...], ...] = (
+    ("benchmark.errors", "benchmark.types"),
+    ("benchmark.command_line", "benchmark.stored_files"),
+    ("benchmark.masks",),
+    ("benchmark.frames",),
+    ("benchmark.datasets",),
+    ("benchmark.protocol", "benchmark.protocols"),
+    ("benchmark.adapter",),
+    ("benchmark.predictions",),
+    ("benchmark.metrics",),
+    ("benchmark.aggregate",),
+    ("benchmark.statistics",),
+    ("benchmark.provenance",),
+    ("benchmark.results",),
+    ("benchmark.score", "benchmark.compare", "benchmark.evaluate"),
+)
+
+BORDERS: dict[str, tuple[str, ...]] = {
+    "adapters": (
+        "benchmark.types",
+        "benchmark.adapter",
+        "benchmark.errors",
+        "benchmark.frames",
+        "benchmark.masks",
+    ),
+    "reference_model": (
+        "benchmark.types",
+        "benchmark.errors",
+        "benchmark.command_line",
+        "benchmark.datasets",
+        "benchmark.frames",
+        "reference_model",
+    ),
+    "submissions": (
+        "benchmark.types",
+        "benchmark.errors",
+        "benchmark.command_line",
+        "benchmark.masks",
+        "benchmark.datasets",
+        "benchmark.protocol",
+        "benchmark.predictions",
+        "benchmark.results",
+        "benchmark.score",
+        "submissions",
+    ),
+    "leaderboards": (
+        "benchmark.types",
+        "benchmark.errors",
+        "benchmark.command_line",
+        "benchmark.masks",
+        "benchmark.results",
+        "benchmark.statistics",
+        "benchmark.protocol",
+        "submissions.receipt",
+        "leaderboards",
+    ),
+}
+
+EXTRA: dict[str, tuple[str, ...]] = {
+    "adapters.reviosa": ("reference_model",),
+    "reference_model.validate": ("benchmark.protocol", "benchmark.metrics", "benchmark.aggregate"),
+}
+
+TORCH_FREE = ("benchmark", "submissions", "leaderboards")
+MODEL_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "peft", "accelerate")
+
+
+def modules() -> list[str]:
+    found = []
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+    return found
+
+
+def source_of(module: str) -> ast.Module:
+    path = ROOT / Path(*module.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def imported(module: str) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(source_of(module)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}:{node.lineno} uses a relative import"
+            assert node.module is not None
+            yield node.module, node.lineno
+            # `from package import module` names a module too.
+            for alias in node.names:
+                dotted = f"{node.module}.{alias.name}"
+                if (ROOT / Path(*dotted.split("."))).with_suffix(".py").is_file():
+                    yield dotted, node.lineno
+
+
+def is_under(name: str, roots: tuple[str, ...]) -> bool:
+    return any(name == root or name.startswith(root + ".") for root in roots)
+
+
+def step_of(module: str) -> int | None:
+    """The step of the longest entry that holds the module; `benchmark` itself has none."""
+    matches = [
+        (len(entry), index)
+        for index, step in enumerate(CHAIN)
+        for entry in step
+        if is_under(module, (entry,))
+    ]
+    return max(matches)[1] if matches else None
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if name.startswith("benchmark.")])
+def test_benchmark_imports_point_backwards(module: str) -> None:
+    step = step_of(module)
+    assert step is not None, f"{module} has no place in the chain of tests/test_import_rules.py: give it one"
+    for name, line in imported(module):
+        if not is_under(name, FOLDERS) or name == "benchmark":
+            continue
+        assert name.startswith("benchmark"), f"{module}:{line} imports {name}"
+        other = step_of(name)
+        assert other is not None, f"{module}:{line} imports {name}, which has no place in the chain"
+        assert other <= step, f"{module}:{line} imports {name}, which comes later in the chain"
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if not name.startswith("benchmark")])
+def test_outer_folders_keep_to_the_border(module: str) -> None:
+    folder = module.split(".")[0]
+    allowed = BORDERS[folder] + EXTRA.get(module, ())
+    for name, line in imported(module):
+        if is_under(name, FOLDERS):
+            assert is_under(name, allowed), f"{module}:{line} imports {name}; allowed: {', '.join(allowed)}"
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if name.split(".")[0] in TORCH_FREE])
+def test_scoring_and_pages_never_import_model_packages(module: str) -> None:
+    for name, line in imported(module):
+        assert not is_under(name, MODEL_PACKAGES), f"{module}:{line} imports {name}"
+
+
+def test_adapter_modules_import_no_model_package_at_the_top() -> None:
+    """Listing adapters must be quick and must work without torch."""
+    for module in modules():
+        if not module.startswith("adapters"):
+            continue
+        for node in source_of(module).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                assert not is_under(name, MODEL_PACKAGES + ("reference_model",)), f"{module} imports {name}"
