@@ -1,0 +1,1 @@
+"""Region similarity J and boundary accuracy F: the definition and the engines that count them."""
