@@ -166,4 +166,4 @@ def test_adapter_modules_import_no_model_package_at_the_top() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             for name in names:
-                assert not is_under(name, MODEL_PACKAGES + ("reference_model",)), f"{module} imports {name}"
+                assert not is_under(name, (*MODEL_PACKAGES, "reference_model")), f"{module} imports {name}"
