@@ -1,4 +1,4 @@
-"""The one interface between the referee and a model, and finding an adapter by name.
+"""The one interface between the referee and a model.
 
 The life of an adapter:
 
@@ -7,16 +7,47 @@ The life of an adapter:
 Queries of one video come together, so that a model can look at the video once. An adapter never sees
 ids, caption types, presence ranges or masks; the sanity rows that need the truth declare
 `uses_truth` and get it through `open_truth`, and their results are marked.
+
+`load_adapter` finds an adapter by name; see `benchmark.adapter_options` for its options.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
-from typing import final
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+from benchmark.adapter_options import bind_options
+from benchmark.command_line import unknown_name
+from benchmark.errors import AdapterError, RefereeError, UsageError
 from benchmark.frames import FrameSequence
 from benchmark.types import AdapterInfo, MaskTrack, Prediction, Query
+
+ENTRY_POINT_GROUP = "interrvos_referee.adapters"
+FLAG = "--adapter"
+
+
+@dataclass(frozen=True, slots=True)
+class TruthForSanityRow:
+    """What the runner tells a sanity row about one query, and a model never learns.
+
+    Attributes:
+        actor: the true track of the actor.
+        target: the true track of the target; `None` where the expression names none.
+        other_expressions: sentences asked of other videos, of the same caption type where there are any.
+    """
+
+    actor: MaskTrack
+    target: MaskTrack | None
+    other_expressions: Sequence[str]
 
 
 class Adapter(abc.ABC):
@@ -30,10 +61,19 @@ class Adapter(abc.ABC):
     summary: str = ""
     #: queries given to one `predict` call at most; `None` means all of a video
     max_queries: int | None = None
+    #: whether the device matters; a row that only draws boxes spares the user the import of torch
+    uses_device: bool = True
+    #: value of every option, the defaults too; filled in by `load_adapter`
+    chosen_options: Mapping[str, Any] = {}
 
     @abc.abstractmethod
     def info(self) -> AdapterInfo:
-        """Facts about the model; complete after `load`, callable before it."""
+        """Facts about the model; complete after `load`, callable before it.
+
+        What tells one set of weights from another (`revision`, `weights_digest`) belongs into the
+        answer before `load` wherever it is cheap to find out: finished predictions are then
+        recognised, or refused, without loading the model.
+        """
 
     def load(self, device: str, seed: int) -> None:  # noqa: B027 - optional hook
         """Bring weights to `device` ("cpu", "cuda", "cuda:1") and seed every generator used."""
@@ -43,7 +83,10 @@ class Adapter(abc.ABC):
         self._frames = frames
 
     def open_truth(self, truth: Sequence[TruthForSanityRow]) -> None:
-        """Receive the truth of the coming queries; called only when `info().uses_truth`."""
+        """Receive the truth of the queries of the next `predict`, in their order.
+
+        Called only when `info().uses_truth`.
+        """
         raise TypeError(f"{type(self).__name__} declares uses_truth but does not define open_truth")
 
     @abc.abstractmethod
@@ -57,15 +100,144 @@ class Adapter(abc.ABC):
         """Give memory back."""
 
 
-@final
-class TruthForSanityRow:
-    """The truth of one query, for rows that bound the scale (oracle, swapped roles)."""
+def adapter_names() -> tuple[str, ...]:
+    """Every name that `--adapter` knows: files of `adapters/`, then what other packages declare.
 
-    __slots__ = ("actor", "other_expressions", "target")
+    Nothing is imported for it.
 
-    def __init__(
-        self, actor: MaskTrack, target: MaskTrack | None, other_expressions: tuple[str, ...]
-    ) -> None:
-        self.actor = actor
-        self.target = target
-        self.other_expressions = other_expressions
+    Raises:
+        AdapterError: when `adapters` is another package than ours.
+    """
+    return tuple(sorted({*_built_in_names(), *_entry_points()}))
+
+
+def load_adapter(spec: str, options: Mapping[str, str] | None = None) -> Adapter:
+    """The adapter called `spec`, made with `options`; its weights are loaded later, by `load`.
+
+    Args:
+        spec: a file name of `adapters/` without its ending, `module:Class`, or a name that an installed
+            package declares in the entry point group `interrvos_referee.adapters`.
+        options: keyword arguments of its `__init__`, as text.
+
+    Raises:
+        UsageError: for an unknown name, an unknown or ill-typed option.
+        AdapterError: when the module cannot be imported or holds no adapter.
+    """
+    adapter_class = _find_class(spec)
+    chosen = bind_options(adapter_class, options or {}, spec)
+    try:
+        adapter = adapter_class(**chosen)
+    except RefereeError:
+        raise
+    except Exception as error:
+        raise AdapterError(
+            "the adapter cannot be made", where=spec, found=describe_exception(error)
+        ) from error
+    adapter.chosen_options = chosen
+    return adapter
+
+
+def describe_exception(error: BaseException) -> str:
+    """An exception on one line: its class and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _find_class(spec: str) -> type[Adapter]:
+    if ":" in spec:
+        module_name, _, class_name = spec.partition(":")
+        return _adapter_class(getattr(_import(module_name, spec), class_name, None), spec)
+    built_in, declared = spec in _built_in_names(), _entry_points().get(spec)
+    if built_in and declared:
+        raise AdapterError(
+            f"adapter name {spec!r} is used twice",
+            where=f"adapters/{spec}.py and the installed {declared.value}",
+            fix=f"name one of them: {FLAG} adapters.{spec}:CLASS or {FLAG} {declared.value}",
+        )
+    if declared:
+        module_name, _, class_name = declared.value.partition(":")
+        return _adapter_class(getattr(_import(module_name, spec), class_name, None), spec)
+    if not built_in:
+        raise unknown_name("adapter", spec, adapter_names(), FLAG)
+    return _only_class(_import(f"adapters.{spec}", spec), spec)
+
+
+def _built_in_names() -> tuple[str, ...]:
+    folder = str(our_adapters_folder())
+    return tuple(module.name for module in pkgutil.iter_modules([folder]) if module.name[0] != "_")
+
+
+def _entry_points() -> dict[str, metadata.EntryPoint]:
+    return {point.name: point for point in metadata.entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def our_adapters_folder() -> Path:
+    """The folder `adapters/` of this project, after checking that Python finds it under that name.
+
+    PyPI has a package called `adapters` that a model's environment may well contain.
+
+    Raises:
+        AdapterError: when `import adapters` would bring, or has brought, another package.
+    """
+    ours = Path(__file__).resolve().parent.parent / "adapters"
+    found = importlib.util.find_spec("adapters")
+    origin = Path(found.origin).resolve().parent if found and found.origin else None
+    if origin != ours:
+        raise AdapterError(
+            "the name `adapters` belongs to another package here",
+            expected=str(ours),
+            found=str(origin) if origin else "no package of that name",
+            fix=f"run from {ours.parent}, or `pip uninstall adapters` (the PyPI package of that name)",
+        )
+    return ours
+
+
+def _import(module_name: str, spec: str) -> ModuleType:
+    try:
+        return importlib.import_module(module_name)
+    except RefereeError:
+        raise
+    except Exception as error:
+        absent = isinstance(error, ModuleNotFoundError) and error.name == module_name.split(".")[0]
+        if absent:
+            raise UsageError(
+                f"unknown module {module_name!r}",
+                where=f"{FLAG} {spec}",
+                fix="run from the folder that holds it, or set PYTHONPATH",
+            ) from error
+        raise AdapterError(
+            f"module {module_name} cannot be imported",
+            where=f"{FLAG} {spec}",
+            found=describe_exception(error),
+            fix="install what it needs, or mend it",
+        ) from error
+
+
+def _adapter_class(candidate: object, spec: str) -> type[Adapter]:
+    if not (inspect.isclass(candidate) and issubclass(candidate, Adapter)):
+        raise UsageError(
+            "no adapter of that name",
+            where=f"{FLAG} {spec}",
+            expected="a subclass of benchmark.adapter.Adapter",
+            found="nothing" if candidate is None else repr(candidate),
+        )
+    if inspect.isabstract(candidate):
+        missing = ", ".join(sorted(candidate.__abstractmethods__))
+        raise AdapterError("the adapter is not finished", where=spec, found=f"no definition of {missing}")
+    return candidate
+
+
+def _only_class(module: ModuleType, spec: str) -> type[Adapter]:
+    own = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, Adapter) and value.__module__ == module.__name__
+    ]
+    if len(own) != 1:
+        raise AdapterError(
+            "an adapter file holds exactly one adapter class",
+            where=str(module.__file__),
+            found=", ".join(value.__name__ for value in own) or "none",
+            fix=f"name the class: {FLAG} {module.__name__}:CLASS",
+        )
+    return _adapter_class(own[0], spec)

@@ -71,7 +71,10 @@ def as_output_error(error: OSError, path: Path) -> OutputError:
         return output_error(error, str(path))
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return OutputError(
-            "cannot write", where=str(path), found="a file where a folder is needed", fix="choose another --output"
+            "cannot write",
+            where=str(path),
+            found="a file where a folder is needed",
+            fix="choose another --output",
         )
     return OutputError(
         "cannot write", where=str(path), found=str(error.strerror or error), fix="choose another --output"
