@@ -11,8 +11,8 @@ them. What makes each one recognisable in a few frames:
     carrying      the agent fetches the still patient, then both go another way, overlapping
     circling      the agent runs round the patient, which stays or drifts
     covering      the agent moves onto the still patient and stays on top of it
-    handing       the agent takes the item lying between it and the receiver, brings it there and stays;
-                  the receiver leaves with it
+    handing       the agent takes the item lying between it and the receiver and brings it there; then
+                  the receiver leaves with the item and the agent leaves without
     colliding     both run into each other and bounce back                           (no roles)
     swapping      each moves to where the other was                                  (no roles)
     orbiting      both run round their common middle                                 (no roles)
@@ -24,6 +24,7 @@ the two participants) look alike: who acts can be told only from later frames.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,34 +39,31 @@ TIME = np.arange(FRAMES, dtype=np.float64)
 
 
 def pushing(rng: np.random.Generator, radii: Sequence[float]) -> Paths:
-    gap, contact = _touching(radii), uniform(rng, 1.5, 3.0)
-    speed = uniform(rng, 3.0, 4.8)
-    agent = speed * TIME
-    patient = gap + speed * np.maximum(TIME, contact)
-    return _along(_direction(rng), agent, patient)
+    curve, ahead = _draw_curve(rng, _touching(radii))
+    contact, speed = uniform(rng, 1.5, 3.0), uniform(rng, 3.6, 5.4)
+    return np.stack([curve.points(speed * TIME), curve.points(ahead + speed * np.maximum(TIME, contact))])
 
 
 def pulling(rng: np.random.Generator, radii: Sequence[float]) -> Paths:
-    rope = _touching(radii) + uniform(rng, 7.0, 12.0)
-    speed = uniform(rng, 3.0, 4.8)
-    return _along(_direction(rng), rope + speed * TIME, speed * TIME)
+    curve, ahead = _draw_curve(rng, _touching(radii) + uniform(rng, 7.0, 12.0))
+    patient = uniform(rng, 3.6, 5.4) * TIME
+    return np.stack([curve.points(patient + ahead), curve.points(patient)])
 
 
 def chasing(rng: np.random.Generator, radii: Sequence[float]) -> Paths:
-    gap = _touching(radii) + uniform(rng, 8.0, 14.0)
-    speed = uniform(rng, 3.4, 5.4)
-    bend = uniform(rng, -0.022, 0.022)  # radians of turn per pixel
-    start = uniform(rng, 0, 2 * np.pi)
-    agent = speed * TIME
-    return np.stack([_arc(agent, start, bend), _arc(agent + gap, start, bend)])
+    curve, ahead = _draw_curve(rng, _touching(radii) + uniform(rng, 8.0, 14.0))
+    agent = uniform(rng, 3.4, 5.6) * TIME
+    return np.stack([curve.points(agent), curve.points(agent + ahead)])
 
 
 def hitting(rng: np.random.Generator, radii: Sequence[float]) -> Paths:
     hit = uniform(rng, 4.0, 5.5)
-    approach, speed = uniform(rng, 4.0, 6.0), uniform(rng, 4.0, 6.0)
-    agent = approach * np.minimum(TIME, hit)
-    patient = approach * hit + _touching(radii) + speed * np.maximum(TIME - hit, 0)
-    return _along(_direction(rng), agent, patient)
+    first = uniform(rng, 0, 2 * np.pi)
+    turn = uniform(rng, -0.3, 0.3) * np.pi
+    agent = uniform(rng, 4.0, 6.5) * np.minimum(TIME, hit)[:, None] * _unit(first)
+    contact = agent[-1] + _touching(radii) * _unit(first)
+    flight = uniform(rng, 3.4, 5.4) * np.maximum(TIME - hit, 0)[:, None] * _unit(first + turn)
+    return np.stack([agent, contact + flight])
 
 
 def carrying(rng: np.random.Generator, radii: Sequence[float]) -> Paths:
@@ -103,9 +101,10 @@ def handing(rng: np.random.Generator, radii: Sequence[float]) -> Paths:
     bring = gap * np.clip((TIME - taken) / (given - taken), 0, 1)
     line = 0.12 * np.pi * (2 * uniform(rng, 0, 1) - 1) + (np.pi if chance(rng, 0.5) else 0.0)
     turn = uniform(rng, 0.25, 0.5) * np.pi * (1 if chance(rng, 0.5) else -1)
-    leave = uniform(rng, 4.0, 5.6) * np.maximum(TIME - left, 0)[:, None] * _unit(line + turn)
+    leave = uniform(rng, 3.6, 5.2) * np.maximum(TIME - left, 0)[:, None] * _unit(line + turn)
     forward = _unit(line)
-    agent = (fetch + bring - gap - agent_radius - item_radius)[:, None] * forward
+    back = uniform(rng, 2.6, 4.4) * np.maximum(TIME - left, 0)[:, None] * _unit(line + np.pi - turn)
+    agent = (fetch + bring - gap - agent_radius - item_radius)[:, None] * forward + back
     item = bring[:, None] * forward + leave
     receiver = (gap + item_radius + receiver_radius) * forward + leave
     return np.stack([agent, item, receiver])
@@ -160,13 +159,30 @@ def _along(direction: NDArray[np.float64], *distances: NDArray[np.float64]) -> P
     return np.stack([distance[:, None] * direction for distance in distances])
 
 
-def _arc(distance: NDArray[np.float64], start: float, bend: float) -> NDArray[np.float64]:
-    """Points of a curve of constant bend; straight where the bend is too small to see."""
-    if abs(bend) < 1e-4:
-        return distance[:, None] * _unit(start)
-    angle = start + bend * distance
-    points: NDArray[np.float64] = np.stack([np.sin(angle), -np.cos(angle)], axis=-1) / bend
-    return points
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A path of constant bend through the origin: `bend` is the turn in radians per pixel of way."""
+
+    heading: float
+    bend: float
+
+    def points(self, way: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Places after so many pixels of way, (T, 2)."""
+        angle = self.heading + self.bend * way
+        around: NDArray[np.float64] = np.stack([np.sin(angle), -np.cos(angle)], axis=-1) / self.bend
+        return around
+
+
+def _draw_curve(rng: np.random.Generator, distance: float) -> tuple[Curve, float]:
+    """A curve, and the way on it between two places `distance` apart as the crow flies.
+
+    Between the two places it turns by 35 to 63 degrees: enough that not always the front one is nearer
+    to the border, not so much that the two seem to run round each other.
+    """
+    turn = uniform(rng, 0.2, 0.35) * np.pi
+    way = distance * (turn / 2) / float(np.sin(turn / 2))
+    sign = 1 if chance(rng, 0.5) else -1
+    return Curve(uniform(rng, 0, 2 * np.pi), sign * turn / way), way
 
 
 def _orbit(rng: np.random.Generator, radius: float, half_turns: float) -> Paths:

@@ -104,23 +104,35 @@ def _try_scene(rng: np.random.Generator, held_out: bool) -> Scene | None:
     pairs = [(group[0], other) for group in members for other in group[1:]]
     looks = draw_looks(rng, count, pairs, held_out)
     radii = [draw_radius(rng, look.size, count > 3) for look in looks]
+    claimed = Claims([], [])
     paths: list[Paths] = []
     for verb, group in zip(verbs, members, strict=True):
         if verb == LAYERS_MATTER:  # otherwise a small agent could not hide its patient
             looks, radii = _equal_size(looks, radii, group)
-        placed = _place_interaction(rng, verb, [radii[member] for member in group], paths, radii)
+        placed = _place_interaction(rng, verb, [radii[member] for member in group], claimed)
         if placed is None:
             return None
         paths.extend(placed)
     for index in range(taking_part, count):
-        path = _place_bystander(rng, radii[index], paths, radii)
+        path = _place_bystander(rng, radii[index], claimed)
         if path is None:
             return None
         paths.append(path)
-    interactions = [
-        Interaction(verb, group[0], group[1:]) for verb, group in zip(verbs, members, strict=True)
-    ]
+    interactions = [Interaction(v, group[0], group[1:]) for v, group in zip(verbs, members, strict=True)]
     return _finish(rng, looks, radii, paths, interactions)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Places that later objects must keep clear of: paths with radii, of objects and of twins."""
+
+    paths: list[Paths]
+    radii: list[float]
+
+    def add(self, path: Paths, radius: float) -> None:
+        """Claim the way of one object."""
+        self.paths.append(path)
+        self.radii.append(radius)
 
 
 def _draw_verbs(rng: np.random.Generator) -> list[str]:
@@ -151,43 +163,36 @@ def _equal_size(
 
 
 def _place_interaction(
-    rng: np.random.Generator,
-    verb: str,
-    own_radii: Sequence[float],
-    others: Sequence[Paths],
-    radii: Sequence[float],
+    rng: np.random.Generator, verb: str, radii: Sequence[float], claimed: Claims
 ) -> Paths | None:
-    """Paths of one interaction where it and its twin fit, away from everything placed before."""
+    """Paths of one interaction where it and its twin fit, away from everything claimed before."""
     for _ in range(24):
-        paths = MOTIONS[verb](rng, own_radii)
+        paths = MOTIONS[verb](rng, radii)
         # One clip in six lets its objects run out of the picture.
-        inside = -0.5 if chance(rng, 0.16) else 0.85
-        middle = (paths[0, 0] + paths[-1, 0]) / 2
-        paths = paths - middle
-        reach = (np.abs(paths).max(axis=1) + inside * max(own_radii)).max(axis=0)
+        inside = -0.5 if chance(rng, 0.16) else 0.6
+        paths = paths - (paths[0, 0] + paths[-1, 0]) / 2
+        reach = (np.abs(paths).max(axis=1) + inside * max(radii)).max(axis=0)
         room = FRAME_SIZE - 2 * reach
         if (room < 0).any():
             continue
         places = reach + rng.random((PLACEMENTS, 2)) * room
-        found = _first_clear(paths[None] + places[:, None, None, :], own_radii, others, radii)
+        found = _first_clear(paths[None] + places[:, None, None, :], radii, claimed)
         if found is not None:
+            twin = found[0, 0] + found[-1, 0] - found
+            for path, other, radius in zip(found, twin, radii, strict=True):
+                claimed.add(path, radius)
+                claimed.add(other, radius)
             return found
     return None
 
 
-def _first_clear(
-    candidates: NDArray[np.float64],
-    own_radii: Sequence[float],
-    others: Sequence[Paths],
-    radii: Sequence[float],
-) -> Paths | None:
-    """The first of (K, N, T, 2) candidates that keeps clear of all others in every frame."""
+def _first_clear(candidates: NDArray[np.float64], radii: Sequence[float], claimed: Claims) -> Paths | None:
+    """The first of (K, N, T, 2) candidates that keeps clear of all that is claimed, in every frame."""
     clear = np.ones(len(candidates), bool)
-    for own, radius in enumerate(own_radii):
-        for other, path in enumerate(others):
+    for own, radius in enumerate(radii):
+        for path, other in zip(claimed.paths, claimed.radii, strict=True):
             apart = candidates[:, own] - path
-            nearest = (radius + radii[other] + CLEARANCE) ** 2
-            clear &= ((apart * apart).sum(axis=-1) > nearest).all(axis=1)
+            clear &= ((apart * apart).sum(axis=-1) > (radius + other + CLEARANCE) ** 2).all(axis=1)
     if not clear.any():
         return None
     first: Paths = candidates[int(clear.argmax())]
@@ -197,9 +202,7 @@ def _first_clear(
 BYSTANDERS = (("still", 0.3), ("drifting", 0.34), ("entering", 0.14), ("leaving", 0.14), ("passing", 0.08))
 
 
-def _place_bystander(
-    rng: np.random.Generator, radius: float, others: Sequence[Paths], radii: Sequence[float]
-) -> Paths | None:
+def _place_bystander(rng: np.random.Generator, radius: float, claimed: Claims) -> Paths | None:
     """A path that keeps clear of everything; a passing object may cross in front or behind."""
     for _ in range(8):
         kind = pick_weighted(rng, BYSTANDERS)
@@ -224,14 +227,15 @@ def _place_bystander(
             middle = FRAME_SIZE / 2 + (rng.random((PLACEMENTS, 2)) - 0.5) * FRAME_SIZE * 0.5
             crossing = (TIME - FRAMES / 2)[None, :, None] * heading[:, None, :] * 11.0
             return np.asarray((middle[:, None, :] + crossing)[0])
-        found = _first_clear(paths[:, None], [radius], others, radii)
+        found = _first_clear(paths[:, None], [radius], claimed)
         if found is not None:
+            claimed.add(found[0], radius)
             return np.asarray(found[0])
     return None
 
 
 def _is_outside(points: NDArray[np.float64], radius: float) -> NDArray[np.bool_]:
-    outside: NDArray[np.bool_] = ((points < -radius) | (points > FRAME_SIZE + radius)).any(axis=-1)
+    outside: NDArray[np.bool_] = np.any((points < -radius) | (points > FRAME_SIZE + radius), axis=-1)
     return outside
 
 
