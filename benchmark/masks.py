@@ -27,6 +27,7 @@ Runs = NDArray[np.int64]
 """Alternating run lengths, background first; they sum to H x W."""
 
 MAX_PIXELS = 1 << 31  # a larger frame is an attack or a mistake; also keeps every sum inside int64
+MAX_DIGITS = 8  # base-32 digits of one number; 7 hold any run of MAX_PIXELS and its differences
 
 
 def runs_from_text(text: bytes, height: int, width: int) -> Runs:
@@ -50,7 +51,7 @@ def runs_from_text(text: bytes, height: int, width: int) -> Runs:
     ends = np.flatnonzero(last)
     starts = np.concatenate(([0], ends[:-1] + 1))
     lengths = ends - starts + 1
-    if int(lengths.max()) > 8:
+    if int(lengths.max()) > MAX_DIGITS:
         raise MaskError("run-length text holds a number that is too long", found=_excerpt(text))
     place = np.arange(digits.size) - np.repeat(starts, lengths)
     numbers = np.add.reduceat((digits & 31) << (5 * place), starts)
@@ -150,11 +151,9 @@ def canonical_text(text: bytes | None, height: int, width: int) -> bytes | None:
     """
     if text is None:
         return None
-    runs = runs_from_text(text, height, width)
-    tidy = canonical_runs(runs)
-    if tidy.size == 1:
-        return None
-    return text if tidy is runs else text_from_runs(tidy)
+    tidy = canonical_runs(runs_from_text(text, height, width))
+    # Always written anew: a number may also have been padded with digits that only repeat its sign.
+    return None if tidy.size == 1 else text_from_runs(tidy)
 
 
 def area(text: bytes | None, height: int, width: int) -> int:
@@ -281,7 +280,8 @@ def read_mask_png(source: Path | bytes) -> NDArray[np.bool_]:
                     found=image.mode,
                 )
             pixels: NDArray[np.uint8] = np.asarray(image)
-            return pixels != 0
+            foreground: NDArray[np.bool_] = pixels != 0
+            return foreground
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise MaskError("not a readable PNG", where=where, found=str(error)) from error
 

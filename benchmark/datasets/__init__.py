@@ -6,9 +6,14 @@ holds all masks in memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import Any, Protocol
 
+from benchmark.command_line import unknown_name
+from benchmark.errors import UsageError
 from benchmark.frames import FrameSequence
 from benchmark.types import MaskTrack, Video
 
@@ -36,6 +41,85 @@ class Dataset(Protocol):
         """The pixels of a video."""
         ...
 
+    def frames_fingerprint(self, video: Video) -> str:
+        """Changes when the frame files of a video are replaced; cheap, no file is read."""
+        ...
+
     def truth(self, video: Video, annotation_ids: Sequence[str]) -> MaskTrack:
         """Union of the annotated tracks over all frames; an empty id list gives an empty track."""
         ...
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """One row of the table of datasets.
+
+    Attributes:
+        summary: one line for lists.
+        needs_data_root: whether the files must be downloaded first.
+        reader: opens a split; keyword arguments after the first two are its options.
+    """
+
+    summary: str
+    needs_data_root: bool
+    reader: Callable[..., Dataset]
+
+
+def _interrvos(
+    data_root: Path | None,
+    split: str,
+    *,
+    variant: str = "released",
+    strict: bool = True,
+    need_frames: bool = True,
+) -> Dataset:
+    from benchmark.datasets.interrvos import open_split
+
+    return open_split(data_root, split, variant=variant, strict=strict, need_frames=need_frames)
+
+
+def _synthetic(
+    data_root: Path | None, split: str, *, strict: bool = True, need_frames: bool = True
+) -> Dataset:
+    from benchmark.datasets.interrvos import open_split
+    from benchmark.datasets.synthetic import cached_split
+
+    root = cached_split(split) if data_root is None else data_root
+    return open_split(root, split, name="interrvos-synthetic", strict=strict, need_frames=need_frames)
+
+
+DATASETS: Mapping[str, DatasetEntry] = {
+    "interrvos": DatasetEntry("InterRVOS-127K in its released layout", True, _interrvos),
+    "interrvos-synthetic": DatasetEntry("short rendered clips with exact masks, built in", False, _synthetic),
+}
+
+
+def open_dataset(name: str, data_root: Path | None = None, split: str = "val", **options: Any) -> Dataset:
+    """Open one split of a dataset by name.
+
+    `interrvos` takes the options `variant` ("released" or "new"), `strict` and `need_frames`
+    (see `benchmark.datasets.interrvos.open_split`); `interrvos-synthetic` the last two.
+
+    Raises:
+        UsageError: for an unknown dataset or option, or a missing data root.
+        DatasetError: for anything wrong in the files, with all problems.
+        OutputError: when a place that must be written to (index, rendered clips) cannot be.
+    """
+    if name not in DATASETS:
+        raise unknown_name("dataset", name, list(DATASETS), "--dataset")
+    reader = DATASETS[name].reader
+    known = [
+        key for key, value in signature(reader).parameters.items() if value.kind is Parameter.KEYWORD_ONLY
+    ]
+    for option in options:
+        if option not in known:
+            raise unknown_name(f"option of dataset {name}", option, known, "open_dataset")
+    if data_root is None and DATASETS[name].needs_data_root:
+        raise UsageError(
+            f"the dataset {name} needs a folder",
+            where="--data-root",
+            expected="the folder of the released files",
+            fix="download the Hugging Face dataset wooj0216/InterRVOS-127K, or leave --dataset out: "
+            "interrvos-synthetic is built in",
+        )
+    return reader(data_root, split, **options)
