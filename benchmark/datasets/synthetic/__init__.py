@@ -22,6 +22,7 @@ from benchmark.datasets.synthetic.clips import (
     clip,
     clip_digest,
 )
+from benchmark.datasets.synthetic.layout import cached_split, write_split
 from benchmark.datasets.synthetic.looks import HELD_OUT_LOOKS, HELD_OUT_PAIRINGS, ObjectLook
 from benchmark.datasets.synthetic.sentences import TAGS, VOCABULARY, SyntheticExpression
 
@@ -40,6 +41,8 @@ __all__ = [
     "SyntheticClip",
     "SyntheticConfig",
     "SyntheticExpression",
+    "cached_split",
     "clip",
     "clip_digest",
+    "write_split",
 ]
