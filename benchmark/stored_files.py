@@ -8,9 +8,9 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from benchmark.command_line import is_output_failure, output_error
 from benchmark.errors import OutputError
@@ -21,6 +21,17 @@ TEMPORARY_PREFIX = ".unfinished-"
 def write_atomically(path: Path, content: bytes) -> None:
     """Put `content` at `path` so that a crash leaves the old file or the new one, never a part.
 
+    Raises:
+        OutputError: when the place is missing, read-only or full; the old file is untouched then.
+    """
+    with written_atomically(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def written_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write piece by piece that appears at `path` only when the block ends without an error.
+
     The bytes go to a temporary name in the same folder, reach the disk, and are renamed.
 
     Raises:
@@ -30,7 +41,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     try:
         try:
             with open(temporary, "xb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
