@@ -18,7 +18,7 @@ FOLDERS = ("benchmark", "adapters", "reference_model", "submissions", "leaderboa
 # dataset -> protocol -> adapter -> predictions -> metrics -> aggregate -> statistics -> result -> commands
 CHAIN: tuple[tuple[str, ...], ...] = (
     ("benchmark.errors", "benchmark.types"),
-    ("benchmark.command_line", "benchmark.stored_files"),
+    ("benchmark.command_line", "benchmark.stored_files", "benchmark.json_records"),
     ("benchmark.masks", "benchmark.mask_batches"),
     ("benchmark.frames",),
     ("benchmark.datasets",),
@@ -26,10 +26,11 @@ CHAIN: tuple[tuple[str, ...], ...] = (
     ("benchmark.adapter",),
     ("benchmark.predictions",),
     ("benchmark.metrics",),
-    ("benchmark.aggregate",),
+    ("benchmark.aggregate", "benchmark.breakdowns", "benchmark.role_errors"),
     ("benchmark.statistics",),
     ("benchmark.provenance",),
-    ("benchmark.results",),
+    ("benchmark.results", "benchmark.result_files", "benchmark.summaries", "benchmark.tables"),
+    ("benchmark.scoring",),
     ("benchmark.score", "benchmark.compare", "benchmark.evaluate"),
 )
 
@@ -58,6 +59,7 @@ BORDERS: dict[str, tuple[str, ...]] = {
         "benchmark.protocol",
         "benchmark.predictions",
         "benchmark.results",
+        "benchmark.result_files",
         "benchmark.score",
         "submissions",
     ),
@@ -67,6 +69,7 @@ BORDERS: dict[str, tuple[str, ...]] = {
         "benchmark.command_line",
         "benchmark.masks",
         "benchmark.results",
+        "benchmark.result_files",
         "benchmark.statistics",
         "benchmark.protocol",
         "submissions.receipt",
