@@ -55,11 +55,11 @@ def draw_looks(
 
     In about six of ten clips all colours differ; in the rest two objects share one. `pairs` are the
     object indices that interact. With `held_out` false, nothing that is kept out of training occurs;
-    with true it occurs freely, and in a third of the clips on purpose.
+    with true it occurs freely, and in a fifth of the clips on purpose.
     """
     while True:
         colours = _draw_colours(rng, count, pairs)
-        if held_out and pairs and chance(rng, 0.35):
+        if held_out and pairs and chance(rng, 0.2):
             index = pick(rng, pick(rng, pairs))
             forced = pick(rng, sorted(HELD_OUT_LOOKS))
             trade = {colours[index]: forced[0], forced[0]: colours[index]}

@@ -25,6 +25,7 @@ STEPS = 16
 FRAME_SIZE = np.array([WIDTH, HEIGHT], np.float64)
 CLEARANCE = 5.0  # pixels between things that have nothing to do with each other
 PLACEMENTS = 32  # places tried at once
+TRIES = 12  # for one choice of verbs
 
 VERBS = (
     ("pushing", 1.0),
@@ -90,13 +91,15 @@ class Scene:
 def plan_scene(rng: np.random.Generator, held_out: bool) -> Scene:
     """Draw a scene of 2 to 5 objects; `held_out` allows the combinations kept out of training."""
     while True:
-        scene = _try_scene(rng, held_out)
-        if scene is not None:
-            return scene
+        verbs = _draw_verbs(rng)
+        # Verbs that need much room get more tries, or they would be rarer than the others.
+        for _ in range(TRIES):
+            scene = _try_scene(rng, verbs, held_out)
+            if scene is not None:
+                return scene
 
 
-def _try_scene(rng: np.random.Generator, held_out: bool) -> Scene | None:
-    verbs = _draw_verbs(rng)
+def _try_scene(rng: np.random.Generator, verbs: Sequence[str], held_out: bool) -> Scene | None:
     sizes = [3 if verb == "handing" else 2 for verb in verbs]
     taking_part = sum(sizes)
     count = max(taking_part, min(5, taking_part + pick_weighted(rng, ((0, 0.2), (1, 0.45), (2, 0.35)))))

@@ -298,6 +298,8 @@ def _mutual_expressions(
 def _plain_expressions(rng: np.random.Generator, seen: Observation) -> list[SyntheticExpression]:
     """Expressions without interaction in random order: `single` about two of three, then `multi`."""
     single = shuffled(rng, [*_appearance_expressions(rng, seen), *_motion_expressions(rng, seen)])
+    if chance(rng, 0.5):  # entering and leaving are rare, so they go first (lists are emptied from the end)
+        single.sort(key=lambda expression: expression.text.endswith("the picture"))
     multi = shuffled(rng, _multi_expressions(rng, seen))
     mixed = []
     while single or multi:
