@@ -25,12 +25,12 @@ MAX_ID_BYTES = 200
 class VideoFindings:
     """What was found while reading one video.
 
-    `problems` make it unreadable; `notes` count peculiarities by their description.
+    `problems` make it unreadable; `notes` are peculiarities, as (what, where), that have a defined reading.
     """
 
     source: str
     problems: list[Problem] = field(default_factory=list)
-    notes: list[tuple[str, str]] = field(default_factory=list)  # (what, where)
+    notes: list[tuple[str, str]] = field(default_factory=list)
 
     def problem(self, place: str, what: str, expected: str, found: str, fix: str = "") -> None:
         """Remember something that cannot be read."""
@@ -199,7 +199,7 @@ def _unique(pairs: Iterable[tuple[str, Any]], place: str, findings: VideoFinding
     for key, value in pairs:
         if key in seen:
             findings.problem(
-                place, f"the key {key[:60]!r} occurs twice", "each key once", "", "remove one of the two"
+                place, "a key occurs twice", "each key once", repr(key[:60]), "remove one of the two"
             )
         seen[key] = value
     return list(seen.items())

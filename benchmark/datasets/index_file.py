@@ -28,6 +28,7 @@ import os
 import secrets
 import stat
 import struct
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,12 +37,14 @@ from typing import Any, BinaryIO, final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import OutputError
+from benchmark.errors import DatasetError, OutputError
+from benchmark.stored_files import TEMPORARY_PREFIX, file_digest, sync_folder
 
 MAGIC = b"IRVOSIDX"
 FORMAT = 1
 SAMPLE_BLOCKS = 64
 SAMPLE_BYTES = 4096
+LEFTOVER_SECONDS = 3600  # a builder writes all the time; what lay still for longer is dead
 CACHE_VARIABLE = "INTERRVOS_CACHE"
 
 _TAIL = struct.Struct("<32sqQ8s")
@@ -173,8 +176,10 @@ def open_index(source: Path, kind: str, build: Build, rebuild: bool = False) -> 
 
     Raises:
         OutputError: when there is no place to write it to.
-        DatasetError: raised by `build` for a malformed source.
+        DatasetError: when the source cannot be read; raised by `build` when it is malformed.
     """
+    if not os.access(source, os.R_OK):
+        raise DatasetError("the file cannot be read", where=str(source), fix="mend its permissions")
     places = index_places(source)
     if not rebuild:
         for renew in (False, True):
@@ -233,12 +238,6 @@ def sample_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a whole file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _current(place: Path, source: Path, kind: str, renew: bool) -> IndexFile | None:
     """The index at `place` if it is whole and belongs to the source as it is now."""
     try:
@@ -270,6 +269,7 @@ def _renew_time(place: Path, modified_ns: int) -> bool:
 
 def _write(place: Path, source: Path, kind: str, build: Build) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(place)
     with _replacing(place) as file:
         while True:
             file.seek(0)
@@ -287,12 +287,21 @@ def _write(place: Path, source: Path, kind: str, build: Build) -> None:
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file that takes the place of `path` once it is complete and on disk."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{secrets.token_hex(8)}")
     try:
         with temporary.open("x+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left half-written; one that was written to lately may be alive."""
+    for leftover in path.parent.glob(f"{TEMPORARY_PREFIX}{path.name}-*"):
+        with contextlib.suppress(FileNotFoundError):  # another process removed it first
+            if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
+                leftover.unlink()

@@ -53,7 +53,10 @@ class JsonStream:
         self.sha256 = hashlib.sha256()
         self._progress = progress
         self._chunk_bytes = chunk_bytes
-        self._file = path.open("rb")
+        try:
+            self._file = path.open("rb")
+        except OSError as error:
+            raise _unreadable(path, error) from error
         self._decode = codecs.getincrementaldecoder("utf-8")()
         self._text = ""
         self._position = 0
@@ -157,15 +160,26 @@ class JsonStream:
             if len(self._text) - self._position > MAX_VALUE_CHARACTERS:
                 raise self._malformed(f"one value below {MAX_VALUE_CHARACTERS} characters")
             if not self._read_more():
-                cut = place >= len(self._text.rstrip()) or cause.startswith("Unterminated string")
-                raise self._cut_off() if cut else self._malformed("valid JSON", cause, place)
+                raise (
+                    self._cut_off()
+                    if self._is_cut(cause, place)
+                    else self._malformed("valid JSON", cause, place)
+                )
+
+    def _is_cut(self, cause: str, place: int) -> bool:
+        rest = self._text[place:].rstrip()
+        unfinished = any(word.startswith(rest) for word in ("true", "false", "null", "-"))
+        return unfinished or cause.startswith("Unterminated string") or "escape" in cause
 
     def _read_more(self) -> bool:
         if self._at_end:
             return False
         rest = self._text[self._position :]
         # Growing with what is unread keeps the work linear when one value spans many chunks.
-        data = self._file.read(max(self._chunk_bytes, len(rest)))
+        try:
+            data = self._file.read(max(self._chunk_bytes, len(rest)))
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
         self._at_end = not data
         self.sha256.update(data)
         self._progress(len(data))
@@ -173,6 +187,8 @@ class JsonStream:
         try:
             self._text, self._position = rest + self._decode.decode(data, final=self._at_end), 0
         except UnicodeDecodeError as error:
+            if self._at_end:
+                raise self._cut_off() from error
             raise DatasetError(
                 f"not UTF-8 text at or after byte {self._bytes_before}",
                 where=str(self.path),
@@ -200,6 +216,15 @@ class JsonStream:
             found=f"its end at byte {self.offset(len(self._text))}",
             fix="get the file again; the copy is incomplete",
         )
+
+
+def _unreadable(path: Path, error: OSError) -> DatasetError:
+    return DatasetError(
+        "the file cannot be read",
+        where=str(path),
+        found=error.strerror or str(error),
+        fix="mend its permissions or the disk it lies on",
+    )
 
 
 def json_kind(value: Any) -> str:

@@ -44,10 +44,10 @@ def track_problems(masks: MaskIndex, video: Video, annotation_id: str) -> list[P
     if row is None:
         return [
             Problem(
-                f"annotation {annotation_id} has no track",
+                "an annotation id has no track",
                 where,
-                f"a key {annotation_id!r}",
-                f"{len(masks)} other tracks",
+                f"the key {annotation_id!r}",
+                f"{len(masks)} other keys",
                 "take expressions and masks from one release",
             )
         ]
@@ -60,7 +60,7 @@ def track_problems(masks: MaskIndex, video: Video, annotation_id: str) -> list[P
     ]
     if int(entry["faults"]) > len(faults):
         left = int(entry["faults"]) - len(faults)
-        problems.append(Problem(f"{left} more masks of this track are wrong", where, fix=MEND_RLE))
+        problems.append(Problem("more masks of a track are wrong", where, found=f"{left} more", fix=MEND_RLE))
     if int(entry["frames"]) != len(video.frame_names) and not any(fault.frame is None for fault in faults):
         problems.append(
             Problem(

@@ -30,7 +30,9 @@ class SplitFolder:
     images: Path
 
 
-def find_split(data_root: Path | None, split: str, variant: str = "released") -> SplitFolder:
+def find_split(
+    data_root: Path | None, split: str, variant: str = "released", need_masks: bool = True
+) -> SplitFolder:
     """The split at `data_root`: the folder itself, its `<split>/`, or its `InterRVOS/<split>/`.
 
     Raises:
@@ -47,7 +49,7 @@ def find_split(data_root: Path | None, split: str, variant: str = "released") ->
         )
     folder = _folder(data_root, split, variant)
     expressions, masks = (folder / name for name in VARIANTS[variant])
-    if not masks.is_file():
+    if need_masks and not masks.is_file():
         raise DatasetError(
             "the mask file is missing",
             where=str(masks),
@@ -55,6 +57,19 @@ def find_split(data_root: Path | None, split: str, variant: str = "released") ->
             fix=f"get it from {DOWNLOAD}",
         )
     return SplitFolder(folder, expressions, masks, folder / IMAGE_FOLDER)
+
+
+def splits_at(data_root: Path, variant: str) -> list[str]:
+    """The splits that lie at `data_root`; for the folder of one split, its own name or "val"."""
+    name = VARIANTS[variant][0]
+    if (data_root / name).is_file():
+        here = data_root.resolve().name
+        return [here if here in SPLITS else "val"]
+    return [
+        split
+        for split in SPLITS
+        if any((parent / split / name).is_file() for parent in (data_root, data_root / "InterRVOS"))
+    ]
 
 
 def _folder(data_root: Path, split: str, variant: str) -> Path:
