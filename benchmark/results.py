@@ -10,7 +10,7 @@ top-level blocks, and what decides them:
     files           names and SHA-256 of the files beside it
     provenance      when, where and how; the only block that differs between two scorings
 
-Scores and rates are percentages before rounding.
+Scores and rates are percentages before rounding. `python -m benchmark.results` prints the JSON Schema.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from benchmark.aggregate import ExpressionScore
-from benchmark.json_records import entry, to_json
+from benchmark.json_records import entry, schema_of, to_json
 from benchmark.role_errors import RoleOutcome
 from benchmark.statistics import Interval
 from benchmark.types import AdapterInfo, Role
@@ -229,3 +229,13 @@ def scores_digest(stored: Mapping[str, Any]) -> str:
     """SHA-256 over the sealed blocks of a result as JSON: sorted keys, no spaces, shortest floats."""
     text = json.dumps({key: stored[key] for key in SEALED}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def result_schema() -> str:
+    """The text of `result.schema.json`."""
+    schema = schema_of(Result, "A result of the InterRVOS referee")
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    print(result_schema(), end="")

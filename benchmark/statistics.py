@@ -48,7 +48,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class PairedDifference:
-    """Mean difference of two results over the same expressions (first minus second)."""
+    """Mean difference of two results over the same expressions (first minus second).
+
+    `share_above` is the share of draws in which the first is ahead. What needs an interval is `None`
+    when all expressions are of one video.
+    """
 
     difference: float
     interval: Interval | None
@@ -89,29 +93,34 @@ def intervals(samples: Sequence[Sample], video_count: int, plan: Bootstrap) -> l
     ]
 
 
-def paired_difference(
-    first: Sequence[float], second: Sequence[float], videos: Sequence[int], plan: Bootstrap
-) -> PairedDifference:
-    """Compare two results expression by expression, in draws of videos.
+def paired_differences(
+    differences: Sequence[Sample], video_count: int, plan: Bootstrap
+) -> list[PairedDifference]:
+    """Judge differences between results, expression by expression, all in the same draws of videos.
 
     Args:
-        first, second: (E,) values of the same expressions in the same order.
-        videos: (E,) position of each expression's video, in an order that does not depend on the results.
+        differences: first minus second of the same expressions, with the positions of their videos in
+            an order that does not depend on the results; `mean` is the difference that is reported.
+        video_count: how many videos there are to draw from.
     """
-    values = np.asarray(first, np.float64) - np.asarray(second, np.float64)
-    one = sample(videos, [float(value) for value in values])
-    video_count = int(one.videos.max()) + 1
-    drawn = resampled_deviations([one], video_count, plan)[:, 0] + one.mean
-    contributing = int(np.unique(one.videos).size)
-    interval = _percentiles(drawn - one.mean, one.mean, plan) if contributing > 1 else None
+    if not differences:
+        return []
+    drawn = resampled_deviations(differences, video_count, plan)
+    return [_judged(one, column, plan) for one, column in zip(differences, drawn.T, strict=True)]
+
+
+def _judged(one: Sample, deviations: NDArray[np.float64], plan: Bootstrap) -> PairedDifference:
+    videos = int(np.unique(one.videos).size)
+    interval = _percentiles(deviations, one.mean, plan) if videos > 1 else None
+    drawn = deviations[~np.isnan(deviations)] + one.mean
     return PairedDifference(
         difference=one.mean,
         interval=interval,
         tie=None if interval is None else interval[0] <= 0 <= interval[1],
         detectable_gap=None if interval is None else (interval[1] - interval[0]) / 2,
-        share_above=None if interval is None else float(np.mean(drawn[~np.isnan(drawn)] > 0)),
-        expressions=int(values.size),
-        videos=contributing,
+        share_above=None if interval is None else float(np.mean(drawn > 0)),
+        expressions=int(one.values.size),
+        videos=videos,
     )
 
 

@@ -1,0 +1,323 @@
+"""Compare results side by side: intervals, paired differences to the first, and whether they are ties.
+
+  python -m benchmark.compare runs/ours runs/baseline
+  python -m benchmark.compare runs/*/result.json --common
+  python -m benchmark.compare runs/ours/result.json runs/baseline/result.json --json > comparison.json
+
+Results are compared expression by expression, on the expressions.csv beside each result.json. The videos
+are redrawn for all results alike. Two results are tied when the 95% interval of their mean difference
+contains 0; a difference smaller than the detectable gap (half the width of that interval) would have been
+a tie. Refused: results on different data or under different protocol versions, and, without --common,
+results over different expressions.
+
+Exit codes: 0 compared, 1 a result is wrong or not comparable, 2 usage, 3 internal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmark.aggregate import ExpressionScore, Headline, headline
+from benchmark.command_line import parser, run_command
+from benchmark.errors import ResultError, UsageError
+from benchmark.json_records import entry, to_json
+from benchmark.result_files import read_expressions, read_result, result_path
+from benchmark.results import Intervals, Result, RoleErrors
+from benchmark.statistics import Bootstrap, PairedDifference, intervals, paired_differences, sample
+from benchmark.tables import ABSENT, RATE_NAMES, aligned, shortened, shown, shown_interval
+
+Key = tuple[str, str]  # video id, expression id
+LABEL_WIDTH = 22
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """One result with its rows by setting; an undefined setting has none."""
+
+    label: str
+    path: str
+    result: Result
+    rows: Mapping[str, Mapping[Key, ExpressionScore]]
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """This result minus the first, in points of percent."""
+
+    j: PairedDifference = field(metadata=entry("J"))
+    f: PairedDifference = field(metadata=entry("F"))
+    jf: PairedDifference = field(metadata=entry("J&F"))
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedRow:
+    """One result in one setting; scores are `None` where the setting says nothing about the model."""
+
+    label: str
+    j: float | None = field(metadata=entry("J"))
+    f: float | None = field(metadata=entry("F"))
+    jf: float | None = field(metadata=entry("J&F"))
+    intervals: Intervals
+    minus_first: Differences | None
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedSetting:
+    """All results in one setting, over the same expressions."""
+
+    expressions: int
+    videos: int
+    rows: tuple[ComparedRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Results side by side."""
+
+    dataset: str
+    split: str
+    digest: str
+    results: Mapping[str, str]  # label -> path
+    common_only: bool
+    seed: int
+    settings: Mapping[str, ComparedSetting]
+    role_errors: Mapping[str, RoleErrors | None]
+
+
+def compare_results(sources: Sequence[Path], *, common: bool = False, seed: int = 0) -> Comparison:
+    """Compare result files (or the folders that hold them) with the first of them.
+
+    Args:
+        common: compare on the expressions that all results have, instead of refusing when they differ.
+        seed: of the redrawn videos.
+
+    Raises:
+        UsageError: when fewer than two are given.
+        ResultError: when one is damaged, or they are not comparable.
+    """
+    if len(sources) < 2:
+        raise UsageError("nothing to compare", expected="two results or more", found=str(len(sources)))
+    contestants = _contestants(sources)
+    first = contestants[0]
+    for other in contestants[1:]:
+        _refuse_other_rules(first, other)
+    names = [name for name in first.rows if all(name in one.rows for one in contestants)]
+    if not names:
+        raise ResultError("the results share no setting", where=" and ".join(one.path for one in contestants))
+    keys = {name: _shared_keys(name, contestants, common) for name in names}
+    plan = Bootstrap(seed=seed)
+    positions = _positions(keys)
+    return Comparison(
+        dataset=first.result.dataset.name,
+        split=first.result.dataset.split,
+        digest=first.result.dataset.digest,
+        results={one.label: one.path for one in contestants},
+        common_only=common,
+        seed=seed,
+        settings={name: _setting(name, keys[name], contestants, positions, plan) for name in names},
+        role_errors={one.label: one.result.role_errors for one in contestants},
+    )
+
+
+def _contestants(sources: Sequence[Path]) -> list[Contestant]:
+    results = [read_result(source) for source in sources]
+    names = [f"{one.adapter.name} {one.adapter.version}" if one.adapter else "unnamed" for one in results]
+    repeated = Counter(names)
+    contestants = []
+    for number, (source, result, name) in enumerate(zip(sources, results, names, strict=True), 1):
+        rows: dict[str, dict[Key, ExpressionScore]] = {setting: {} for setting in result.settings}
+        for row in read_expressions(source, result):
+            score = row.score
+            rows[score.setting][score.video_id, score.expression_id] = score
+        label = f"{number}: {name}" if repeated[name] > 1 else name
+        contestants.append(Contestant(label, str(result_path(source)), result, rows))
+    return contestants
+
+
+def _refuse_other_rules(first: Contestant, other: Contestant) -> None:
+    where = f"{first.path} and {other.path}"
+    one, two = first.result.dataset, other.result.dataset
+    if one.digest != two.digest:
+        raise ResultError(
+            "results on different data are not comparable",
+            where=where,
+            expected=f"{one.name} {one.split}, digest {one.digest[:12]}",
+            found=f"{two.name} {two.split}, digest {two.digest[:12]}",
+            fix="score both sets of predictions on the same dataset",
+        )
+    for name in first.rows.keys() & other.rows.keys():
+        ours, theirs = first.result.protocols[name], other.result.protocols[name]
+        if ours != theirs:
+            raise ResultError(
+                f"results under different rules of {name} are not comparable",
+                where=where,
+                expected=f"version {ours.version}, digest {ours.digest[:12]}",
+                found=f"version {theirs.version}, digest {theirs.digest[:12]}",
+                fix="score the stored predictions again with python -m benchmark.score",
+            )
+
+
+def _shared_keys(name: str, contestants: Sequence[Contestant], common: bool) -> list[Key]:
+    """The expressions to compare on, in the order of the first result."""
+    first = contestants[0].rows[name]
+    for other in contestants[1:]:
+        rows = other.rows[name]
+        if rows.keys() != first.keys() and not common:
+            raise ResultError(
+                f"results over different expressions of {name} are not comparable",
+                where=f"{contestants[0].path} and {other.path}",
+                expected=f"the same {len(first)} expressions",
+                found=f"{len(rows)}, of which {len(rows.keys() & first.keys())} are shared",
+                fix="compare on the shared ones with --common",
+            )
+    shared = [key for key in first if all(key in one.rows[name] for one in contestants)]
+    if first and not shared:
+        raise ResultError(f"the results share no expression of {name}", where=contestants[0].path)
+    return shared
+
+
+def _positions(keys: Mapping[str, Sequence[Key]]) -> dict[str, int]:
+    videos = sorted({video for each in keys.values() for video, _ in each})
+    return {video: position for position, video in enumerate(videos)}
+
+
+def _setting(
+    name: str,
+    keys: Sequence[Key],
+    contestants: Sequence[Contestant],
+    positions: Mapping[str, int],
+    plan: Bootstrap,
+) -> ComparedSetting:
+    scores = [_scores(one, name, keys) for one in contestants]
+    rows = []
+    for contestant, own in zip(contestants, scores, strict=True):
+        against = scores[0] if contestant is not contestants[0] else None
+        rows.append(_row(contestant.label, own, against, keys, positions, plan))
+    return ComparedSetting(len(keys), len({video for video, _ in keys}), tuple(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Percentages:
+    """Scores of the compared expressions, in percent, and their means."""
+
+    j: list[float]
+    f: list[float]
+    jf: list[float]
+    top: Headline
+
+
+def _scores(one: Contestant, name: str, keys: Sequence[Key]) -> Percentages | None:
+    if one.result.settings[name].undefined:
+        return None
+    tracks = [one.rows[name][key].track for key in keys]
+    top = headline([track.j for track in tracks], [track.f for track in tracks])
+    if top is None:
+        return None
+    return Percentages(
+        j=[100 * track.j for track in tracks],
+        f=[100 * track.f for track in tracks],
+        jf=[100 * ((track.j + track.f) / 2) for track in tracks],
+        top=top,
+    )
+
+
+def _row(
+    label: str,
+    own: Percentages | None,
+    first: Percentages | None,
+    keys: Sequence[Key],
+    positions: Mapping[str, int],
+    plan: Bootstrap,
+) -> ComparedRow:
+    if own is None:
+        return ComparedRow(label, None, None, None, Intervals(None, None, None), None)
+    videos = [positions[video] for video, _ in keys]
+    metrics = ("j", "f", "jf")
+    own_samples = [sample(videos, getattr(own, name), getattr(own.top, name)) for name in metrics]
+    found = intervals(own_samples, len(positions), plan)
+    differences = None
+    if first is not None:
+        samples = [
+            sample(
+                videos,
+                [a - b for a, b in zip(getattr(own, name), getattr(first, name), strict=True)],
+                getattr(own.top, name) - getattr(first.top, name),
+            )
+            for name in metrics
+        ]
+        differences = Differences(*paired_differences(samples, len(positions), plan))
+    return ComparedRow(label, own.top.j, own.top.f, own.top.jf, Intervals(*found), differences)
+
+
+def format_comparison(comparison: Comparison) -> str:
+    """A comparison as plain text."""
+    parts = [f"{comparison.dataset} {comparison.split}; differences are to {next(iter(comparison.results))}"]
+    for name, setting in comparison.settings.items():
+        head = [name, "J", "F", "J&F", "95% interval", "minus first", "95% interval", ""]
+        rows = [_cells(row) for row in setting.rows]
+        size = f"{setting.expressions} expressions of {setting.videos} videos"
+        parts.append(f"{aligned([head, *rows])}\n{size}{_gaps(setting)}")
+    if any(comparison.role_errors.values()) and not comparison.common_only:
+        parts.append(_role_table(comparison.role_errors))
+    return "\n\n".join(parts)
+
+
+def _cells(row: ComparedRow) -> list[str]:
+    scores = [shown(row.j), shown(row.f), shown(row.jf), shown_interval(row.intervals.jf)]
+    against = row.minus_first.jf if row.minus_first else None
+    difference = f"{against.difference:+.2f}" if against else ABSENT
+    interval = shown_interval(against.interval if against else None)
+    return [shortened(row.label, LABEL_WIDTH), *scores, difference, interval, _verdict(against)]
+
+
+def _verdict(against: PairedDifference | None) -> str:
+    if against is None or against.tie is None:
+        return ""
+    if against.tie:
+        return "tie"
+    return "better" if against.difference > 0 else "worse"
+
+
+def _gaps(setting: ComparedSetting) -> str:
+    gaps = [
+        row.minus_first.jf.detectable_gap
+        for row in setting.rows
+        if row.minus_first and row.minus_first.jf.detectable_gap is not None
+    ]
+    listed = ", ".join(f"{gap:.2f}" for gap in gaps)
+    return f"; smallest difference that would not have been a tie: {listed}" if gaps else ""
+
+
+def _role_table(errors: Mapping[str, RoleErrors | None]) -> str:
+    head = ["percent of expressions", *RATE_NAMES.values()]
+    rows = [
+        [
+            shortened(label, LABEL_WIDTH),
+            *(shown(getattr(one, name).percent if one else None) for name in RATE_NAMES),
+        ]
+        for label, one in errors.items()
+    ]
+    return aligned([head, *rows])
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command; see the module's docstring."""
+    command = parser("benchmark.compare", __doc__)
+    command.add_argument("results", nargs="+", type=Path, metavar="RESULT", help="result.json or its folder")
+    command.add_argument("--common", action="store_true", help="compare on the expressions all results have")
+    command.add_argument("--json", action="store_true", help="print the comparison as JSON")
+    command.add_argument("--seed", type=int, default=0, help="of the redrawn videos")
+    chosen = command.parse_args(arguments)
+    comparison = compare_results(chosen.results, common=chosen.common, seed=chosen.seed)
+    if chosen.json:
+        print(json.dumps(to_json(comparison), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        print(format_comparison(comparison))
+
+
+if __name__ == "__main__":
+    run_command(main)
