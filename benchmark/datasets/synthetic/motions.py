@@ -10,7 +10,7 @@ them. What makes each one recognisable in a few frames:
     hitting       the agent runs into the still patient and stops; the patient flies off
     carrying      the agent fetches the still patient, then both go another way, overlapping
     circling      the agent runs round the patient, which stays or drifts
-    covering      the agent moves onto the still patient and stays on top of it
+    covering      the agent moves onto the still patient and stays there, hiding more than half of it
     handing       the agent takes the item lying between it and the receiver and brings it there; then
                   the receiver leaves with the item and the agent leaves without
     colliding     both run into each other and bounce back                           (no roles)
@@ -88,7 +88,7 @@ def circling(rng: np.random.Generator, radii: Sequence[float]) -> Paths:
 
 def covering(rng: np.random.Generator, radii: Sequence[float]) -> Paths:
     distance = _touching(radii) + uniform(rng, 6.0, 16.0)
-    arrive, rest = uniform(rng, 6.0, 8.0), uniform(rng, 0.0, 0.25) * min(radii)
+    arrive, rest = uniform(rng, 6.0, 8.0), uniform(rng, 0.45, 0.75) * min(radii)
     agent = (distance - rest) * np.minimum(TIME / arrive, 1)
     return _along(_direction(rng), agent, np.full(FRAMES, distance))
 

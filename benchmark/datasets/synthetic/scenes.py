@@ -171,8 +171,8 @@ def _place_interaction(
     """Paths of one interaction where it and its twin fit, away from everything claimed before."""
     for _ in range(24):
         paths = MOTIONS[verb](rng, radii)
-        # One clip in six lets its objects run out of the picture.
-        inside = -0.5 if chance(rng, 0.16) else 0.6
+        # Now and then the objects may run out of the picture.
+        inside = -1.3 if chance(rng, 0.2) else 0.6
         paths = paths - (paths[0, 0] + paths[-1, 0]) / 2
         reach = (np.abs(paths).max(axis=1) + inside * max(radii)).max(axis=0)
         room = FRAME_SIZE - 2 * reach
