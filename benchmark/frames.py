@@ -7,7 +7,6 @@ It carries no video id and no original frame names, since either could be used t
 from __future__ import annotations
 
 import abc
-import hashlib
 import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -60,13 +59,6 @@ class FrameSequence(abc.ABC):
     def stack(self, indices: Sequence[int] | None = None) -> NDArray[np.uint8]:
         """The chosen frames, or all, as one (T, H, W, 3) array."""
         return np.stack(list(self.frames(indices)))
-
-    def fingerprint(self) -> str:
-        """SHA-256 that changes when the pixels do; predictions are kept as long as it stays the same."""
-        digest = hashlib.sha256(f"{len(self)} {self.height} {self.width}\n".encode())
-        for pixels in self.frames():
-            digest.update(pixels.tobytes())
-        return digest.hexdigest()
 
     def as_pil(self, index: int) -> PilImage:
         """Frame `index` as a PIL image."""
@@ -157,31 +149,6 @@ class ImageFolder(FrameSequence):
         if len(self._cache) > self._cache_frames:
             self._cache.popitem(last=False)
         return pixels
-
-    def fingerprint(self) -> str:
-        """SHA-256 over the size of every file and the bytes of the first, the middle and the last.
-
-        Reading all bytes of a large dataset would take longer than finding out what is left to do;
-        frames that were extracted or compressed again differ in these.
-
-        Raises:
-            DatasetError: when a file is missing.
-        """
-        digest = hashlib.sha256(f"{len(self)} {self.height} {self.width}\n".encode())
-        read_whole = {0, len(self) // 2, len(self) - 1}
-        for index, path in enumerate(self._paths):
-            try:
-                digest.update(f"{path.stat().st_size}\n".encode())
-                if index in read_whole:
-                    digest.update(path.read_bytes())
-            except OSError as error:
-                raise DatasetError(
-                    "frame file cannot be read",
-                    where=str(path),
-                    found=str(error.strerror),
-                    fix="extract the frames completely",
-                ) from error
-        return digest.hexdigest()
 
     def _place_jpeg(self, index: int, path: Path) -> None:
         source = self._paths[index]

@@ -185,7 +185,7 @@ class PredictionFolder:
 
     def _keys(self, dataset: Dataset, video: Video, height: int, width: int) -> dict[str, str]:
         if video.video_id not in self._fingerprints:
-            self._fingerprints[video.video_id] = dataset.frames(video).fingerprint()
+            self._fingerprints[video.video_id] = dataset.frames_fingerprint(video)
         shared = [
             self.record.before_load.digest(),
             f"{len(video.frame_names)} {height} {width} {self._fingerprints[video.video_id]}",
@@ -215,11 +215,14 @@ class VideoWriter:
         if path.exists():
             self._take_over(read_video_file(path)[0])
 
-    def add(self, answers: Sequence[StoredPrediction], seconds: float, asked_alone: bool = False) -> None:
+    def spent(self, seconds: float) -> None:
+        """Count wall time spent on the video outside of queries."""
+        self._seconds += seconds
+
+    def add(self, answers: Sequence[StoredPrediction], asked_alone: bool = False) -> None:
         """Store answers, in the order of the dataset.
 
         Args:
-            seconds: wall time spent on the video outside of queries since the last call.
             asked_alone: whether they were asked one by one after a failure of several together.
 
         Raises:
@@ -231,7 +234,6 @@ class VideoWriter:
                 one.expression_id, key, one.status, one.seconds, one.peak_memory_bytes, asked_alone
             )
             self._kept[one.expression_id] = (head, one)
-        self._seconds += seconds
         # Answers outside a narrower selection than an earlier run's stay, after the others.
         wanted = [one.expression_id for one in self._plan.video.expressions]
         order = [name for name in wanted if name in self._kept]

@@ -35,6 +35,10 @@ class SelectedExpressions:
         """The pixels of a video."""
         return self.whole.frames(video)
 
+    def frames_fingerprint(self, video: Video) -> str:
+        """Changes when the frame files of a video are replaced."""
+        return self.whole.frames_fingerprint(video)
+
     def truth(self, video: Video, annotation_ids: Sequence[str]) -> MaskTrack:
         """Union of the annotated tracks over all frames."""
         return self.whole.truth(video, annotation_ids)

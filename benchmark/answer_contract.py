@@ -1,0 +1,157 @@
+"""What an adapter must return, checked; each broken rule is one sentence with its place.
+
+A broken contract is a fault of the adapter's code, not of one query: it stops the run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from benchmark.errors import AdapterError, MaskError
+from benchmark.masks import canonical_text, encode_track
+from benchmark.types import Expression, MaskTrack, Prediction, Role, Status
+
+MASKS = "bool, or whole numbers that are 0 and 1 or 0 and 255"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an answer belongs, for messages, and the size its masks must have."""
+
+    adapter: str
+    video_id: str
+    frames: int
+    height: int
+    width: int
+
+    def of(self, expression: Expression, role: Role | None = None) -> str:
+        """Adapter, video, expression and role in words."""
+        asked = f"expression {expression.expression_id} ({expression.text!r})"
+        words = f"adapter {self.adapter}, video {self.video_id}, {asked}"
+        return words if role is None else f"{words}, {role}"
+
+    def size(self) -> str:
+        """The shape that masks must have."""
+        return f"({self.frames}, {self.height}, {self.width})"
+
+
+def checked_answers(answers: object, asked: Sequence[Expression], place: Place) -> list[Prediction]:
+    """The answers of one `predict` call with every mask as a `MaskTrack`.
+
+    Failed answers come without masks.
+
+    Raises:
+        AdapterError: when the adapter broke its contract.
+    """
+    where = f"adapter {place.adapter}, video {place.video_id}"
+    if not isinstance(answers, list | tuple):
+        raise AdapterError(
+            "predict must return a list of Prediction", where=where, found=type(answers).__name__
+        )
+    if len(answers) != len(asked):
+        raise AdapterError(
+            "predict must return one prediction per query",
+            where=where,
+            expected=f"{len(asked)} predictions",
+            found=str(len(answers)),
+            fix="answer the queries in their order; a query without masks is a Prediction without masks",
+        )
+    return [_checked(answer, one, place) for answer, one in zip(answers, asked, strict=True)]
+
+
+def _checked(answer: object, asked: Expression, place: Place) -> Prediction:
+    if not isinstance(answer, Prediction):
+        raise AdapterError(
+            "not a prediction",
+            where=place.of(asked),
+            expected="benchmark.types.Prediction",
+            found=type(answer).__name__,
+        )
+    if not isinstance(answer.status, Status):
+        raise AdapterError(
+            "not a status",
+            where=place.of(asked),
+            expected="benchmark.types.Status",
+            found=repr(answer.status),
+        )
+    if answer.score is not None and not math.isfinite(answer.score):
+        raise AdapterError(
+            "a score must be a finite number or None", where=place.of(asked), found=repr(answer.score)
+        )
+    if answer.status.failed:
+        return replace(answer, actor=None, target=None)
+    return replace(
+        answer,
+        actor=_track(answer.actor, place, place.of(asked, Role.ACTOR)),
+        target=_track(answer.target, place, place.of(asked, Role.TARGET)),
+        score=None if answer.score is None else float(answer.score),
+        frames_used=None if answer.frames_used is None else tuple(int(one) for one in answer.frames_used),
+    )
+
+
+def _track(masks: object, place: Place, where: str) -> MaskTrack | None:
+    if masks is None:
+        return None
+    if isinstance(masks, MaskTrack):
+        return _given_track(masks, place, where)
+    if not isinstance(masks, np.ndarray):
+        raise AdapterError(
+            "masks must be a NumPy array or a MaskTrack",
+            where=where,
+            found=f"{type(masks).__module__}.{type(masks).__name__}",
+            fix="return masks.cpu().numpy()" if type(masks).__name__ == "Tensor" else "",
+        )
+    if masks.shape != (place.frames, place.height, place.width):
+        raise AdapterError(
+            "masks have the wrong shape",
+            where=where,
+            expected=f"{place.size()}: every frame, at source size",
+            found=str(masks.shape),
+            fix="resize the masks to the frames, and give a mask for each frame",
+        )
+    return encode_track(_as_bool(masks, where))
+
+
+def _given_track(track: MaskTrack, place: Place, where: str) -> MaskTrack:
+    shape = (len(track), track.height, track.width)
+    if shape != (place.frames, place.height, place.width):
+        raise AdapterError(
+            "the mask track has the wrong size", where=where, expected=place.size(), found=str(shape)
+        )
+    try:
+        counts = tuple(canonical_text(text, track.height, track.width) for text in track.counts)
+    except MaskError as error:
+        problem = error.problems[0]
+        raise AdapterError(
+            f"the mask track does not decode: {problem.what}", where=where, found=problem.found
+        ) from error
+    return replace(track, counts=counts)
+
+
+def _as_bool(masks: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    if masks.dtype == np.bool_:
+        return masks
+    if not np.issubdtype(masks.dtype, np.integer):
+        low, high = (float(masks.min()), float(masks.max())) if masks.dtype.kind == "f" else (None, None)
+        raise AdapterError(
+            "masks are logits or probabilities" if masks.dtype.kind == "f" else "masks have the wrong dtype",
+            where=where,
+            expected=MASKS,
+            found=str(masks.dtype) if low is None else f"{masks.dtype} from {low:g} to {high:g}",
+            fix="decide each pixel: return logits > 0",
+        )
+    high = int(masks.max())
+    if int(masks.min()) < 0 or high not in (0, 1, 255) or not np.isin(masks, (0, high)).all():
+        raise AdapterError(
+            "masks hold other numbers than two",
+            where=where,
+            expected=MASKS,
+            found=f"{masks.dtype} from {int(masks.min())} to {high}",
+            fix="return the mask of one object, as booleans",
+        )
+    return masks.astype(np.bool_)

@@ -1,0 +1,263 @@
+"""Dataset and adapter to stored predictions, video by video.
+
+A failed query is written down with its reason and the run goes on. Several queries asked together that
+fail together are asked again one by one, so that only the guilty one is lost. Errors that name a fault
+of the data or of the adapter's code (`RefereeError`) stop the run, as does Ctrl-C; what was stored
+before stays.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from tqdm import tqdm
+
+from benchmark.adapter import Adapter, describe_exception
+from benchmark.answer_contract import Place, checked_answers
+from benchmark.datasets import Dataset
+from benchmark.devices import peak_memory, reset_peak_memory
+from benchmark.errors import AdapterError, DatasetError, RefereeError
+from benchmark.frames import FrameSequence
+from benchmark.prediction_folder import PredictionFolder, VideoPlan
+from benchmark.prediction_records import StoredPrediction
+from benchmark.query_failures import RECORDED, Failure, classify, release_memory, time_limit
+from benchmark.truth_channel import TruthChannel
+from benchmark.types import AdapterInfo, Expression, MaskTrack, Prediction, Query, Video
+
+UNATTENDED_SECONDS = 10.0
+"""Between two lines of progress where nobody watches (a log file)."""
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceRules:
+    """How a run treats its queries.
+
+    Attributes:
+        query_timeout: seconds that one query may take; `None` for any.
+        strict: stop at the first failed query instead of recording it.
+        show_progress: draw a progress bar on stderr.
+    """
+
+    query_timeout: float | None = None
+    strict: bool = False
+    show_progress: bool = True
+
+
+def load_weights(adapter: Adapter, name: str, device: str, seed: int) -> None:
+    """Call `adapter.load`; anything that goes wrong in there is told in one sentence.
+
+    Raises:
+        AdapterError: when loading fails.
+    """
+    try:
+        adapter.load(device, seed)
+    except RefereeError:
+        raise
+    except Exception as error:
+        raise AdapterError(
+            "the adapter cannot be loaded", where=f"{name} on {device}", found=describe_exception(error)
+        ) from error
+
+
+def predict_videos(
+    adapter: Adapter,
+    dataset: Dataset,
+    folder: PredictionFolder,
+    plans: Sequence[VideoPlan],
+    rules: InferenceRules,
+) -> None:
+    """Ask a loaded adapter everything that the plans miss, and store the answers as they come.
+
+    Args:
+        dataset: the whole one: rows that need them get sentences of videos outside the plans, too.
+
+    Raises:
+        AdapterError: when the adapter breaks its contract, or a query fails and the rules are strict.
+        DatasetError: when frames cannot be read.
+        OutputError: when answers cannot be stored.
+    """
+    run = _Run(adapter, dataset, folder, rules)
+    attended = sys.stderr.isatty()
+    bar = tqdm(
+        plans,
+        desc="predicting",
+        unit="video",
+        file=sys.stderr,
+        disable=not rules.show_progress,
+        mininterval=0.1 if attended else UNATTENDED_SECONDS,
+    )
+    with bar:
+        for plan in bar:
+            bar.set_postfix_str(plan.video.video_id, refresh=False)
+            run.video(plan)
+
+
+class _Run:
+    """What stays the same over all videos of one run."""
+
+    def __init__(
+        self, adapter: Adapter, dataset: Dataset, folder: PredictionFolder, rules: InferenceRules
+    ) -> None:
+        self._adapter = adapter
+        self._info: AdapterInfo = adapter.info()
+        self._dataset = dataset
+        self._folder = folder
+        self._rules = rules
+        self._truths = TruthChannel(dataset) if self._info.uses_truth else None
+
+    def video(self, plan: VideoPlan) -> None:
+        """Ask what is missing about one video."""
+        started = time.perf_counter()
+        video = plan.video
+        place = Place(self._info.name, video.video_id, len(video.frame_names), plan.height, plan.width)
+        writer = self._folder.writer(plan)
+        frames = self._frames(plan)
+        try:
+            self._adapter.open_video(frames)
+        except RefereeError:
+            raise
+        except RECORDED as error:
+            failure = self._failure(error, f"adapter {self._info.name}, video {video.video_id}")
+            lost = [_lost(one, place, failure, None) for one in plan.missing]
+            writer.add(lost)
+            return
+        try:
+            writer.spent(time.perf_counter() - started)
+            for answers, alone in self._answers(plan, place):
+                writer.add(answers, asked_alone=alone)
+        finally:
+            self._close(place)
+
+    def _answers(self, plan: VideoPlan, place: Place) -> Iterator[tuple[list[StoredPrediction], bool]]:
+        """Answers as they come, and whether they had to be asked for one by one."""
+        size = self._adapter.max_queries or len(plan.missing)
+        for first in range(0, len(plan.missing), size):
+            together = plan.missing[first : first + size]
+            answers = self._ask(together, plan.video, place)
+            if isinstance(answers, list):
+                yield answers, False
+            elif len(together) == 1:
+                yield [_lost(together[0], place, answers.failure, answers.seconds)], False
+            else:
+                for one in together:
+                    yield [self._ask_alone(one, plan.video, place, answers.failure)], True
+
+    def _ask_alone(self, one: Expression, video: Video, place: Place, earlier: Failure) -> StoredPrediction:
+        answers = self._ask([one], video, place)
+        if not isinstance(answers, list):
+            return _lost(one, place, answers.failure, answers.seconds)
+        note = f"asked alone after {earlier.status} of several queries together: {earlier.message}"
+        return replace(answers[0], message=answers[0].message or note)
+
+    def _ask(
+        self, asked: Sequence[Expression], video: Video, place: Place
+    ) -> list[StoredPrediction] | _FailedAsking:
+        queries = [Query(index, one.text, self._info.roles) for index, one in enumerate(asked)]
+        limit = self._rules.query_timeout
+        truth = self._truths.of(video, asked) if self._truths else None
+        reset_peak_memory()
+        started = time.perf_counter()
+        try:
+            with time_limit(None if limit is None else limit * len(asked)):
+                if truth is not None:
+                    self._adapter.open_truth(truth)
+                raw = self._adapter.predict(queries)
+        except RefereeError:
+            raise
+        except RECORDED as error:
+            seconds = time.perf_counter() - started
+            return _FailedAsking(self._failure(error, place.of(asked[0])), seconds / len(asked))
+        share = (time.perf_counter() - started) / len(asked)
+        answers = checked_answers(raw, asked, place)
+        pairs = list(zip(asked, answers, strict=True))
+        if self._rules.strict:
+            _stop_at_failure(pairs, place)
+        peak = peak_memory()
+        return [_stored(one, answer, place, share, peak) for one, answer in pairs]
+
+    def _frames(self, plan: VideoPlan) -> FrameSequence:
+        frames = self._dataset.frames(plan.video)
+        found = (len(frames), frames.height, frames.width)
+        expected = (len(plan.video.frame_names), plan.height, plan.width)
+        if found != expected:
+            raise DatasetError(
+                "frames and masks differ in size",
+                where=f"video {plan.video.video_id}",
+                expected=f"{expected[0]} frames of {expected[1]}x{expected[2]} as in the masks",
+                found=f"{found[0]} frames of {found[1]}x{found[2]}",
+                fix="extract the frames again at the size of the masks",
+            )
+        return frames
+
+    def _failure(self, error: BaseException, where: str) -> Failure:
+        failure = classify(error)
+        if self._rules.strict:
+            raise _strict_stop(failure, where) from error
+        release_memory(error)
+        return failure
+
+    def _close(self, place: Place) -> None:
+        try:
+            self._adapter.close_video()
+        except RefereeError:
+            raise
+        except Exception as error:
+            where = f"adapter {place.adapter}, video {place.video_id}"
+            raise AdapterError("close_video failed", where=where, found=describe_exception(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _FailedAsking:
+    failure: Failure
+    seconds: float
+
+
+def _strict_stop(failure: Failure, where: str) -> AdapterError:
+    return AdapterError(
+        f"a query failed ({failure.status}), and --strict stops at the first",
+        where=where,
+        found=failure.message,
+        fix="leave --strict out to record failures, score them 0 and go on",
+    )
+
+
+def _stop_at_failure(pairs: Sequence[tuple[Expression, Prediction]], place: Place) -> None:
+    for one, answer in pairs:
+        if answer.status.failed:
+            raise _strict_stop(Failure(answer.status, answer.message or "no reason given"), place.of(one))
+
+
+def _lost(expression: Expression, place: Place, failure: Failure, seconds: float | None) -> StoredPrediction:
+    return StoredPrediction(
+        video_id=place.video_id,
+        expression_id=expression.expression_id,
+        expression=expression.text,
+        status=failure.status,
+        message=failure.message,
+        seconds=seconds,
+    )
+
+
+def _stored(
+    expression: Expression, answer: Prediction, place: Place, share: float, peak: int | None
+) -> StoredPrediction:
+    # checked_answers has turned every mask into a track.
+    actor, target = answer.actor, answer.target
+    return StoredPrediction(
+        video_id=place.video_id,
+        expression_id=expression.expression_id,
+        expression=expression.text,
+        status=answer.status,
+        actor=actor if isinstance(actor, MaskTrack) else None,
+        target=target if isinstance(target, MaskTrack) else None,
+        text=answer.text,
+        message=answer.message,
+        prompt=answer.prompt,
+        score=answer.score,
+        seconds=share if answer.seconds is None else answer.seconds,
+        peak_memory_bytes=peak if answer.peak_memory_bytes is None else answer.peak_memory_bytes,
+        frames_used=answer.frames_used,
+    )
