@@ -24,6 +24,7 @@ MARGIN = 24  # pixels by which the background texture is larger than the frame, 
 ROPE_COLOUR = np.array([214, 190, 140], np.int16)
 RIM_PIXELS = 1.1
 DARK_SHARE = 0.42  # brightness of the second tone of a texture
+RIM_SHARE = 0.6
 SAMPLES = ((0, 0), (-5, -5), (5, -5), (-5, 5), (5, 5))  # sixteenths of a pixel, around its centre
 
 
@@ -103,11 +104,16 @@ def contains(shape: str, x: Steps, y: Steps, radius: int) -> Patch:
 
 def _surface(thing: PlannedObject, x: Steps, y: Steps, inner: Patch) -> NDArray[np.int16]:
     """Colour of every point of the patches, (T, side, side, 3); textures move with their object."""
-    bright = np.array(COLOURS[thing.look.colour], np.int16)
-    dark = (bright * DARK_SHARE).astype(np.int16)
-    rim = (bright * 0.6).astype(np.int16)
-    tone = np.where(_pattern(thing.look.texture, x, y), 1, 0) + np.zeros(inner.shape, np.int8)
-    return np.stack([bright, dark, rim])[np.where(inner, tone, 2)]
+    colour = COLOURS[thing.look.colour]
+    tones = np.array([tone(colour, share) for share in (1.0, DARK_SHARE, RIM_SHARE)], np.int16)
+    texture = np.where(_pattern(thing.look.texture, x, y), 1, 0) + np.zeros(inner.shape, np.int8)
+    return tones[np.where(inner, texture, 2)]
+
+
+def tone(colour: tuple[int, int, int], share: float) -> tuple[int, int, int]:
+    """A darker tone of a colour, (R, G, B)."""
+    red, green, blue = colour
+    return int(red * share), int(green * share), int(blue * share)
 
 
 def _pattern(texture: str, x: Steps, y: Steps) -> Patch:
