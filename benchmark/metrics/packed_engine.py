@@ -52,16 +52,29 @@ def track_counts(
         MaskError: when a text does not decode to `height * width` pixels.
     """
     result = np.zeros((len(truth), len(COLUMNS)), np.int64)
-    for index, pair in enumerate(zip(truth, predicted, strict=True)):
-        edges = []
-        for side, text in zip(("truth", "prediction"), pair, strict=True):
-            try:
-                edges.append(_edges(text, height, width))
-            except MaskError as error:
-                raise MaskError(replace(error.problems[0], where=f"frame {index} of the {side}")) from error
+    for index, (truth_text, predicted_text) in enumerate(zip(truth, predicted, strict=True)):
+        edges = check_frame(truth_text, predicted_text, index, height, width)
         if edges[0].size or edges[1].size:
             result[index] = _pair_counts(edges, height, width, radius)
     return result
+
+
+def check_frame(
+    truth: bytes | None, predicted: bytes | None, frame: int, height: int, width: int
+) -> tuple[Edges, Edges]:
+    """Foreground runs of both masks of a frame.
+
+    Raises:
+        MaskError: naming the frame, when a text does not decode to `height * width` pixels.
+    """
+    edges = []
+    for side, text in (("truth", truth), ("prediction", predicted)):
+        try:
+            edges.append(_edges(text, height, width))
+        except MaskError as error:
+            problem = replace(error.problems[0], where=f"frame {frame} of the {side}")
+            raise MaskError(problem) from error
+    return edges[0], edges[1]
 
 
 def _edges(text: bytes | None, height: int, width: int) -> Edges:
