@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.errors import AdapterError, MaskError
-from benchmark.masks import canonical_text, encode_track
+from benchmark.errors import AdapterError
+from benchmark.mask_batches import canonical_texts
+from benchmark.masks import encode_track
 from benchmark.types import Expression, MaskTrack, Prediction, Role, Status
 
 MASKS = "bool, or whole numbers that are 0 and 1 or 0 and 255"
@@ -123,14 +124,17 @@ def _given_track(track: MaskTrack, place: Place, where: str) -> MaskTrack:
         raise AdapterError(
             "the mask track has the wrong size", where=where, expected=place.size(), found=str(shape)
         )
-    try:
-        counts = tuple(canonical_text(text, track.height, track.width) for text in track.counts)
-    except MaskError as error:
+    tidy = canonical_texts(track.counts, track.height, track.width)
+    for frame, error in tidy.errors.items():
         problem = error.problems[0]
         raise AdapterError(
-            f"the mask track does not decode: {problem.what}", where=where, found=problem.found
-        ) from error
-    return replace(track, counts=counts)
+            f"the mask track does not decode: {problem.what}",
+            where=f"{where}, frame {frame}",
+            expected=problem.expected,
+            found=problem.found,
+            fix="make tracks with benchmark.masks.encode_track",
+        )
+    return replace(track, counts=tidy.texts)
 
 
 def _as_bool(masks: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -43,7 +43,7 @@ from benchmark.devices import check_device_name, resolve_device
 from benchmark.errors import UsageError
 from benchmark.inference import InferenceRules, load_weights, predict_videos
 from benchmark.metrics.engines import ENGINES
-from benchmark.overlays import KINDS, save_overlays
+from benchmark.overlays import KINDS, check_kind, save_overlays
 from benchmark.prediction_folder import PredictionFolder, open_folder, run_identity
 from benchmark.predictions import open_predictions
 from benchmark.protocol import SETTINGS, Protocol, load_protocols
@@ -223,6 +223,7 @@ def read_choices(arguments: Sequence[str]) -> Choices:
     shard = parse_shard(given.shard) if given.shard else WHOLE
     check_device_name(given.device)
     check_time_limit(given.query_timeout)
+    check_kind(given.save_overlays)
     if given.restart and shard != WHOLE:
         raise UsageError(
             "one shard must not throw away what the others have stored",

@@ -73,12 +73,17 @@ def read_record(kind: type[Record], path: Path) -> Record:
 
 
 def video_file_name(video_id: str) -> str:
-    """A file name that is different for different ids on every file system."""
-    if _PLAIN_NAME.fullmatch(video_id) and not _RESERVED.fullmatch(video_id):
-        return f"{video_id}.jsonl"
-    digest = hashlib.sha256(video_id.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    readable = quote(video_id, safe="", errors="replace").replace("%", "+").replace(".", "+")[:80]
-    return f"{readable}.{digest}.jsonl"  # a plain name has one dot only
+    """The name of a video's file."""
+    return file_name(video_id, ".jsonl")
+
+
+def file_name(name: str, ending: str) -> str:
+    """A file name that is different for different names on every file system."""
+    if _PLAIN_NAME.fullmatch(name) and not _RESERVED.fullmatch(name):
+        return f"{name}{ending}"
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    readable = quote(name, safe="", errors="replace").replace("%", "+").replace(".", "+")[:80]
+    return f"{readable}+{digest}{ending}"  # a plain name has no plus sign
 
 
 def write_video_file(folder: Path, content: VideoPredictions) -> None:
