@@ -24,7 +24,9 @@ from benchmark.datasets.synthetic.clips import (
 )
 from benchmark.datasets.synthetic.layout import cached_split, write_split
 from benchmark.datasets.synthetic.looks import HELD_OUT_LOOKS, HELD_OUT_PAIRINGS, ObjectLook
-from benchmark.datasets.synthetic.sentences import TAGS, VOCABULARY, SyntheticExpression
+from benchmark.datasets.synthetic.phrases import VOCABULARY
+from benchmark.datasets.synthetic.sentences import SyntheticExpression
+from benchmark.datasets.synthetic.tags import TAGS
 
 __all__ = [
     "CONFIG",

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from benchmark.datasets.synthetic import motions, scenes
 from benchmark.datasets.synthetic.looks import ObjectLook
+from benchmark.datasets.synthetic.observations import observe
 from benchmark.datasets.synthetic.rendering import render
 from benchmark.datasets.synthetic.scenes import Scene, plan_scene
-from benchmark.datasets.synthetic.sentences import SyntheticExpression, observe, write_expressions
+from benchmark.datasets.synthetic.sentences import SyntheticExpression, write_expressions
 from benchmark.errors import UsageError
 
 

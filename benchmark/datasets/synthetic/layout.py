@@ -223,7 +223,6 @@ def _digest(path: Path) -> str:
 
 
 def _source_digest() -> str:
-    """SHA-256 over the modules that decide the content, so that a changed generator is never confused."""
-    modules = ("draws", "looks", "motions", "scenes", "rendering", "sentences", "clips", "layout")
-    here = Path(__file__).parent
-    return hashlib.sha256(b"".join((here / f"{name}.py").read_bytes() for name in modules)).hexdigest()
+    """SHA-256 over the modules of this package, so that a changed generator is never confused."""
+    modules = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()
