@@ -19,7 +19,7 @@ FOLDERS = ("benchmark", "adapters", "reference_model", "submissions", "leaderboa
 CHAIN: tuple[tuple[str, ...], ...] = (
     ("benchmark.errors", "benchmark.types"),
     ("benchmark.command_line", "benchmark.stored_files", "benchmark.json_records"),
-    ("benchmark.masks", "benchmark.mask_batches"),
+    ("benchmark.run_lengths", "benchmark.mask_batches", "benchmark.masks"),
     ("benchmark.frames",),
     ("benchmark.datasets",),
     ("benchmark.protocol", "benchmark.protocols"),
