@@ -21,8 +21,9 @@ from benchmark.datasets import Dataset
 from benchmark.devices import peak_memory, reset_peak_memory
 from benchmark.errors import AdapterError, DatasetError, RefereeError
 from benchmark.frames import FrameSequence
-from benchmark.prediction_folder import PredictionFolder, VideoPlan
+from benchmark.prediction_folder import PredictionFolder
 from benchmark.prediction_records import StoredPrediction
+from benchmark.prediction_writer import VideoPlan
 from benchmark.query_failures import RECORDED, Failure, classify, release_memory, time_limit
 from benchmark.truth_channel import TruthChannel
 from benchmark.types import AdapterInfo, Expression, MaskTrack, Prediction, Query, Video
@@ -123,11 +124,13 @@ class _Run:
             failure = self._failure(error, f"adapter {self._info.name}, video {video.video_id}")
             lost = [_lost(one, place, failure, None) for one in plan.missing]
             writer.add(lost)
+            _tell_failures(lost)
             return
         try:
             writer.spent(time.perf_counter() - started)
             for answers, alone in self._answers(plan, place):
                 writer.add(answers, asked_alone=alone)
+                _tell_failures(answers)
         finally:
             self._close(place)
 

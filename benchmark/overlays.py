@@ -1,4 +1,4 @@
-"""Pictures of predictions: actor blue, target red, both at once violet; below them the truth.
+"""Pictures of predictions: actor blue, target red, both at once violet; beside them frame and truth.
 
 `png` gives one strip of a few frames per expression, `mp4` one clip of all frames (needs PyAV). Each
 carries the sentence, how the query ended, and its scores.
@@ -100,8 +100,9 @@ def overlay(frame: RgbFrame, actor: NDArray[np.bool_], target: NDArray[np.bool_]
     shown = frame.astype(np.float64)
     for mask, colour in ((actor & ~target, BLUE), (target & ~actor, RED), (actor & target, VIOLET)):
         shown[mask] = 0.45 * shown[mask] + 0.55 * np.array(colour)
-    for mask, colour in ((actor, BLUE), (target, RED)):
-        shown[_outline(mask)] = colour
+    edges = (_outline(actor), _outline(target))
+    for edge, colour in ((edges[0], BLUE), (edges[1], RED), (edges[0] & edges[1], VIOLET)):
+        shown[edge] = colour
     return shown.round().astype(np.uint8)
 
 
@@ -136,6 +137,7 @@ def _shown(
         sentence=expression.text,
         outcome=" | ".join([*numbers, f"{ended}{reason}"]),
         rows={
+            "frame": (None, None),
             "prediction": (prediction.actor, prediction.target) if prediction else (None, None),
             "truth": (dataset.truth(video, expression.actor_ids), target),
         },
@@ -192,7 +194,7 @@ def _picture(frames: FrameSequence, indices: list[int], shown: Shown, across: bo
         for place, index in enumerate(indices):
             row, column = (place, kind_index) if across else (kind_index, place)
             x, y = MARGIN + column * (width + MARGIN), top + row * row_height
-            label = f"{kind}, frame {index}" if column == 0 or across else f"frame {index}"
+            label = kind if kind_index else f"frame {index}"
             draw.text((x, y), label, fill=(90, 90, 90), font=_font())
             tile = overlay(frames.frame(index), _mask(actor, index, frames), _mask(target, index, frames))
             shrunk = Image.fromarray(tile).resize((width, height), Image.Resampling.LANCZOS)
