@@ -257,7 +257,7 @@ def format_comparison(comparison: Comparison) -> str:
     """A comparison as plain text."""
     parts = [f"{comparison.dataset} {comparison.split}; differences are to {next(iter(comparison.results))}"]
     for name, setting in comparison.settings.items():
-        head = [name, "J", "F", "J&F", "95% interval", "minus first", "95% interval", ""]
+        head = [name, "J", "F", "J&F", "95% interval", "minus first", "95% interval", "verdict"]
         rows = [_cells(row) for row in setting.rows]
         size = f"{setting.expressions} expressions of {setting.videos} videos"
         parts.append(f"{aligned([head, *rows])}\n{size}{_gaps(setting)}")

@@ -201,7 +201,7 @@ def _write_frames(frames: FrameCounts, path: Path) -> None:
     shape = (total, len(COLUMNS))
     # Mapped, not read: the counts of a large split do not fit in memory.
     counts: Any = (
-        np.memmap(frames.rows, np.dtype("<i4"), "r", shape=shape) if total else np.zeros(shape, "<i4")
+        np.memmap(frames.rows.file, np.dtype("<i4"), "r", shape=shape) if total else np.zeros(shape, "<i4")
     )
     columns = {
         "columns": np.array(COLUMNS),

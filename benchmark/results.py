@@ -18,6 +18,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import tempfile
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -205,11 +207,19 @@ class FrameTrack:
     zero: bool  # failed or missing: scores 0 on every frame, whatever the counts say
 
 
+class TemporaryRows:
+    """A nameless file of int32 rows of six, closed and gone with the last reference to it."""
+
+    def __init__(self) -> None:
+        self.file: IO[bytes] = tempfile.TemporaryFile(prefix="frame-counts-")  # noqa: SIM115
+        weakref.finalize(self, self.file.close)
+
+
 @dataclass(frozen=True, slots=True)
 class FrameCounts:
-    """Counts of every frame of every scored track: int32 rows of six in an open file, not in memory."""
+    """Counts of every frame of every scored track, on disk."""
 
-    rows: IO[bytes]
+    rows: TemporaryRows
     tracks: tuple[FrameTrack, ...]
 
 

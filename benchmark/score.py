@@ -273,7 +273,7 @@ def main(arguments: Sequence[str]) -> None:
     chosen = command.parse_args(arguments)
     provenance = collect("benchmark.score", arguments, {"bootstrap": chosen.seed})
     asked = load_protocols(chosen.settings.split(",")) if chosen.settings else None
-    dataset = open_dataset(chosen.dataset, chosen.data_root, chosen.split)
+    dataset = open_dataset(chosen.dataset, chosen.data_root, chosen.split, need_frames=False)
     predictions = open_predictions(chosen.predictions, dataset)
     result = score_predictions(
         dataset,

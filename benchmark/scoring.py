@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +24,7 @@ from benchmark.metrics.definition import Counts, boundary_radius
 from benchmark.metrics.engines import track_counts
 from benchmark.prediction_records import StoredPrediction
 from benchmark.protocol import Protocol
-from benchmark.results import ExpressionRow, FrameCounts, FrameTrack
+from benchmark.results import ExpressionRow, FrameCounts, FrameTrack, TemporaryRows
 from benchmark.role_errors import RoleOutcome, is_swapped, overlap
 from benchmark.types import Expression, MaskTrack, Role, Video
 
@@ -251,10 +250,10 @@ def answer_digest(video_id: str, expression_id: str, answer: StoredPrediction | 
 
 
 class FrameSpool:
-    """Counts of frames on their way to disk: a temporary file that vanishes with its last reader."""
+    """Counts of frames on their way to disk."""
 
     def __init__(self) -> None:
-        self.rows = tempfile.TemporaryFile(prefix="frame-counts-")  # noqa: SIM115 - outlives this call
+        self.rows = TemporaryRows()
         self.tracks: list[FrameTrack] = []
         self.frames = 0
 
@@ -263,11 +262,11 @@ class FrameSpool:
         limit = np.iinfo(np.int32).max
         if counts.size and int(counts.max()) > limit:
             raise MaskError("a frame is too large for the frame file", expected=f"at most {limit} pixels")
-        self.rows.write(counts.astype("<i4").tobytes())
+        self.rows.file.write(counts.astype("<i4").tobytes())
         self.tracks.append(replace(track, first=self.frames))
         self.frames += track.frames
 
     def finished(self) -> FrameCounts:
         """All that was added."""
-        self.rows.flush()
+        self.rows.file.flush()
         return FrameCounts(self.rows, tuple(self.tracks))

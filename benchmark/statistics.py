@@ -87,10 +87,7 @@ def intervals(samples: Sequence[Sample], video_count: int, plan: Bootstrap) -> l
     if not samples:
         return []
     deviations = resampled_deviations(samples, video_count, plan)
-    return [
-        _percentiles(column, one.mean, plan) if np.unique(one.videos).size > 1 else None
-        for one, column in zip(samples, deviations.T, strict=True)
-    ]
+    return [_interval(one, column, plan) for one, column in zip(samples, deviations.T, strict=True)]
 
 
 def paired_differences(
@@ -110,8 +107,7 @@ def paired_differences(
 
 
 def _judged(one: Sample, deviations: NDArray[np.float64], plan: Bootstrap) -> PairedDifference:
-    videos = int(np.unique(one.videos).size)
-    interval = _percentiles(deviations, one.mean, plan) if videos > 1 else None
+    interval = _interval(one, deviations, plan)
     drawn = deviations[~np.isnan(deviations)] + one.mean
     return PairedDifference(
         difference=one.mean,
@@ -120,7 +116,7 @@ def _judged(one: Sample, deviations: NDArray[np.float64], plan: Bootstrap) -> Pa
         detectable_gap=None if interval is None else (interval[1] - interval[0]) / 2,
         share_above=None if interval is None else float(np.mean(drawn > 0)),
         expressions=int(one.values.size),
-        videos=videos,
+        videos=int(np.unique(one.videos).size),
     )
 
 
@@ -163,9 +159,14 @@ def drawn_weights(video_count: int, plan: Bootstrap) -> Iterator[NDArray[np.floa
         yield counts.reshape(draws, video_count).astype(np.float64)
 
 
-def _percentiles(deviations: NDArray[np.float64], mean: float, plan: Bootstrap) -> Interval | None:
+def _interval(one: Sample, deviations: NDArray[np.float64], plan: Bootstrap) -> Interval | None:
     ordered = np.sort(deviations[~np.isnan(deviations)])
     rank = int(round((ordered.size + 1) * (1 - plan.confidence) / 2, 6))
-    if rank < 1:
+    if rank < 1 or np.unique(one.videos).size < 2:
         return None
-    return mean + float(ordered[rank - 1]), mean + float(ordered[ordered.size - rank])
+    # A mean cannot leave the range of its values; only the rounding of deviations to steps does.
+    lowest = min(float(one.values.min()), one.mean)
+    highest = max(float(one.values.max()), one.mean)
+    low = max(one.mean + float(ordered[rank - 1]), lowest)
+    high = min(one.mean + float(ordered[ordered.size - rank]), highest)
+    return low, high

@@ -106,13 +106,13 @@ def _roles(result: Result) -> str:
 def _costs(cost: Cost) -> list[str]:
     facts = []
     if cost.seconds_per_expression is not None:
-        facts.append(f"{cost.seconds_per_expression:.3g} s per expression")
+        facts.append(f"{cost.seconds_per_expression:.2g} s per expression")
     if cost.seconds_per_video is not None:
-        facts.append(f"{cost.seconds_per_video:.3g} s per video")
+        facts.append(f"{cost.seconds_per_video:.2g} s per video")
     if cost.peak_memory_bytes is not None:
         facts.append(f"{cost.peak_memory_bytes / 2**30:.2f} GiB of device memory")
     if cost.parameters is not None:
-        facts.append(f"{cost.parameters / 1e6:.3g} M parameters")
+        facts.append(f"{cost.parameters:,} parameters")
     return [f"cost: {', '.join(facts)}"] if facts else []
 
 

@@ -38,6 +38,9 @@ class TinyDataset:
     def frames(self, video: Video) -> FrameSequence:
         return FrameArray(np.zeros((len(video.frame_names), HEIGHT, WIDTH, 3), np.uint8))
 
+    def frames_fingerprint(self, video: Video) -> str:
+        return video.video_id
+
     def truth(self, video: Video, annotation_ids: Sequence[str]) -> MaskTrack:
         self.asked.append((video.video_id, tuple(annotation_ids)))
         if not annotation_ids:
