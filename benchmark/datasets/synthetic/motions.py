@@ -103,7 +103,7 @@ def handing(rng: np.random.Generator, radii: Sequence[float]) -> Paths:
     turn = uniform(rng, 0.25, 0.5) * np.pi * (1 if chance(rng, 0.5) else -1)
     leave = uniform(rng, 3.6, 5.2) * np.maximum(TIME - left, 0)[:, None] * _unit(line + turn)
     forward = _unit(line)
-    back = uniform(rng, 2.6, 4.4) * np.maximum(TIME - left, 0)[:, None] * _unit(line + np.pi - turn)
+    back = uniform(rng, 2.6, 4.4) * np.maximum(TIME - left, 0)[:, None] * _unit(line + np.pi + turn)
     agent = (fetch + bring - gap - agent_radius - item_radius)[:, None] * forward + back
     item = bring[:, None] * forward + leave
     receiver = (gap + item_radius + receiver_radius) * forward + leave
