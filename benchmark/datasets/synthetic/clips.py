@@ -40,7 +40,7 @@ class SyntheticConfig:
 
 CONFIG = SyntheticConfig()
 WIDTH, HEIGHT, FRAMES = CONFIG.width, CONFIG.height, CONFIG.frames
-# The seed of val was chosen among a few for even numbers of every interaction and for every word occurring.
+# The seed of val was chosen among a few for even numbers of every interaction.
 SPLITS = {
     "train": SyntheticSplit(seed=127_000, clips=6000, expressions=9, held_out=False),
     "val": SyntheticSplit(seed=755, clips=64, expressions=6, held_out=True),
