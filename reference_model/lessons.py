@@ -1,0 +1,238 @@
+"""What one training step computes in each kind of stage: a batch in, named loss terms out.
+
+Legend of shape suffixes:
+    B clips   K frames that masks are computed on   R roles (actor or target of an expression)
+    M (frame, role) pairs   H, W source size   C prompt width   N objects
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reference_model.config import AnswerStyle, StageConfig, StageKind, TrainingConfig
+from reference_model.losses import (
+    attention_mask_loss,
+    attention_truth,
+    dice_loss,
+    mask_cross_entropy,
+    object_score_loss,
+    prompt_regression,
+    resized_logits,
+    text_loss,
+)
+from reference_model.model import Reviosa, Taught
+from reference_model.prompts import NamedObject, RoleAnswer
+from reference_model.teacher import (
+    LookWords,
+    ObjectTeacher,
+    VisualProbe,
+    cell_labels,
+    described_objects,
+    partial_role_prompts,
+    role_prompts,
+)
+from reference_model.training_data import Batch, TrainingClip, language_frame_indices, named_objects
+
+Roles = list[list[tuple[int, ...]]]
+"""For each clip, the objects of each role, by expression, actor before target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Classroom:
+    """The model that learns, and the aids that help it."""
+
+    model: Reviosa
+    teacher: ObjectTeacher
+    probe: VisualProbe
+    words: LookWords
+    training: TrainingConfig
+
+    def parameters(self, stage: StageConfig) -> list[nn.Parameter]:
+        """The weights that a stage trains."""
+        model = self.model
+        if stage.kind is StageKind.VISION:
+            internvl = model.vision_language.internvl.model
+            chosen: list[nn.Module] = [internvl.vision_tower, internvl.multi_modal_projector, self.probe]
+        elif stage.kind is StageKind.OBJECT_PROMPTS:
+            chosen = [model.mask_decoder, self.teacher]
+        elif stage.kind is StageKind.LANGUAGE:
+            chosen = [model.vision_language, model.projector]
+        else:
+            chosen = [model.vision_language, model.projector] if stage.train_vision_language else []
+            chosen += [model.mask_decoder] if stage.train_mask_decoder else []
+        return [parameter for module in chosen for parameter in module.parameters()]
+
+
+def loss_terms(
+    room: Classroom,
+    stage: StageConfig,
+    batch: Batch,
+    progress: float,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    """The loss terms of one step; `progress` is the share of the stage that is done."""
+    if stage.kind is StageKind.VISION:
+        return {"text": _vision(room, batch)}
+    if stage.kind is StageKind.OBJECT_PROMPTS:
+        return _object_prompts(room, stage, batch, rng, generator)
+    with torch.set_grad_enabled(stage.train_vision_language and torch.is_grad_enabled()):
+        taught, roles = _taught(room, stage, batch)
+        prompts = room.model.projector(taught.hidden_RD)
+        terms = _language_terms(room, stage, batch, taught, roles, prompts)
+    if stage.kind is StageKind.JOINT:
+        terms |= _frame_masks(room.model, batch, roles, prompts)
+    elif stage.kind is StageKind.MEMORY:
+        terms |= _tracked_masks(room.model, batch, roles, prompts, progress, rng)
+    return terms
+
+
+def _vision(room: Classroom, batch: Batch) -> Tensor:
+    return room.probe.loss(*_probed(room, batch))
+
+
+def _probed(room: Classroom, batch: Batch) -> tuple[Tensor, Tensor]:
+    side = room.model.config.vision_language.tokens_per_side
+    labels = [
+        cell_labels(masks, room.words.describe(clip), side)
+        for masks, clip in zip(batch.language_masks, batch.clips, strict=True)
+    ]
+    return room.model.vision_language.visual_tokens(batch.language_pixels_BFCSS), torch.stack(labels)
+
+
+def probe_accuracy(room: Classroom, batch: Batch) -> list[float]:
+    """How often visual tokens name colour, shape, texture and size right."""
+    return room.probe.accuracy(*_probed(room, batch))
+
+
+def _object_prompts(
+    room: Classroom,
+    stage: StageConfig,
+    batch: Batch,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    roles = [_drawn_roles(rng, clip, stage.expressions) for clip in batch.clips]
+    prompts = partial_role_prompts(room.teacher, _described(room, batch), roles, generator)
+    return _frame_masks(room.model, batch, roles, prompts)
+
+
+def _drawn_roles(rng: np.random.Generator, clip: TrainingClip, count: int) -> list[tuple[int, ...]]:
+    """Single objects, and now and then the objects of a role that has several."""
+    unions = [role for one in clip.expressions for role in one.roles if len(role) > 1]
+    objects = len(clip.masks_NTHW)
+    return [
+        unions[rng.integers(len(unions))] if unions and rng.random() < 0.3 else (int(rng.integers(objects)),)
+        for _ in range(count)
+    ]
+
+
+def _described(room: Classroom, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+    frames = room.model.config.frames
+    return [
+        described_objects(clip, room.words, language_frame_indices(len(clip.frames_THWC), frames))
+        for clip in batch.clips
+    ]
+
+
+def _taught(room: Classroom, stage: StageConfig, batch: Batch) -> tuple[Taught, Roles]:
+    answers = [
+        [known_answer(room.model, clip, one.actors, one.targets) for one in chosen]
+        for clip, chosen in zip(batch.clips, batch.expressions, strict=True)
+    ]
+    texts = [[one.text for one in chosen] for chosen in batch.expressions]
+    layer = room.training.attention_loss.layer if stage.weights.attention else None
+    roles = [[role for one in chosen for role in one.roles] for chosen in batch.expressions]
+    return room.model.teach(batch.language_pixels_BFCSS, texts, answers, layer), roles
+
+
+def known_answer(
+    model: Reviosa, clip: TrainingClip, actors: Sequence[int], targets: Sequence[int]
+) -> RoleAnswer:
+    """The answer that training teaches for these objects."""
+    if model.config.prompts.answer_style is AnswerStyle.PAPER:
+        # Only how many roles there are is said, so that nothing needs to be known of the objects.
+        someone = NamedObject("", "", 0.0, 0.0)
+        return RoleAnswer((someone,), (someone,) if targets else ())
+    shown = language_frame_indices(len(clip.frames_THWC), model.config.frames)
+    objects = named_objects(clip, shown)
+    return RoleAnswer(tuple(objects[i] for i in actors), tuple(objects[i] for i in targets))
+
+
+def _language_terms(
+    room: Classroom, stage: StageConfig, batch: Batch, taught: Taught, roles: Roles, prompts_RC: Tensor
+) -> dict[str, Tensor]:
+    terms, weights = {}, stage.weights
+    if weights.text:
+        terms["text"] = text_loss(taught.next_logits_LV, taught.next_ids_L)
+    if weights.regression:
+        with torch.no_grad():
+            wanted = role_prompts(room.teacher, _described(room, batch), roles)
+        terms["regression"] = prompt_regression(prompts_RC, wanted)
+    if weights.attention:
+        config = room.training.attention_loss
+        attention = room.model.visual_attention(taught, config.layer, config.heads)
+        side = room.model.config.vision_language.tokens_per_side
+        truth = [
+            attention_truth(masks[list(role)].amax(0), side)
+            for masks, clip_roles in zip(batch.language_masks, roles, strict=True)
+            for role in clip_roles
+        ]
+        terms["attention"] = attention_mask_loss(attention, torch.stack(truth))
+    return terms
+
+
+def _frame_masks(model: Reviosa, batch: Batch, roles: Roles, prompts_RC: Tensor) -> dict[str, Tensor]:
+    frames = batch.mask_pixels_BKCSS.shape[1]
+    levels = model.mask_decoder.encode(batch.mask_pixels_BKCSS.flatten(0, 1))
+    clip_R = _clip_of_role(roles)
+    frame_RK = clip_R[:, None] * frames + torch.arange(frames)
+    prompts = prompts_RC[:, None].expand(-1, frames, -1).flatten(0, 1)
+    decoded = model.mask_decoder.segment_frames(levels, frame_RK.flatten(), prompts)
+    truth_MHW = _role_truth(batch.masks, roles).flatten(0, 1)
+    return _mask_terms(decoded.logits_Mhw, decoded.object_score_M, truth_MHW)
+
+
+def _tracked_masks(
+    model: Reviosa, batch: Batch, roles: Roles, prompts_RC: Tensor, progress: float, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    shape = batch.mask_pixels_BKCSS.shape
+    levels = model.mask_decoder.encode(batch.mask_pixels_BKCSS.flatten(0, 1))
+    clips = [level.unflatten(0, shape[:2]) for level in levels]
+    # Prompts on frames that must rely on memory fade out over the first half of the stage.
+    helped = [frame for frame in range(shape[1]) if rng.random() < 1 - 2 * progress]
+    tracked = model.mask_decoder.track(
+        lambda frames: [level[:, list(frames)] for level in clips],
+        shape[1],
+        _clip_of_role(roles),
+        prompts_RC,
+        batch.conditioning,
+        also_prompted=[frame for frame in helped if frame not in batch.conditioning],
+    )
+    truth_MHW = _role_truth(batch.masks, roles).flatten(0, 1)
+    return _mask_terms(tracked.logits_NThw.flatten(0, 1), tracked.object_score_NT.flatten(), truth_MHW)
+
+
+def _mask_terms(logits_Mhw: Tensor, scores_M: Tensor, truth_MHW: Tensor) -> dict[str, Tensor]:
+    logits = resized_logits(logits_Mhw, *truth_MHW.shape[1:])
+    return {
+        "mask_ce": mask_cross_entropy(logits, truth_MHW),
+        "mask_dice": dice_loss(logits, truth_MHW),
+        "object_score": object_score_loss(scores_M, truth_MHW),
+    }
+
+
+def _clip_of_role(roles: Roles) -> Tensor:
+    return torch.tensor([clip for clip, chosen in enumerate(roles) for _ in chosen])
+
+
+def _role_truth(masks: list[Tensor], roles: Roles) -> Tensor:
+    """Union (R, K, H, W) of the objects of each role."""
+    return torch.stack(
+        [one[list(role)].amax(0) for one, chosen in zip(masks, roles, strict=True) for role in chosen]
+    )

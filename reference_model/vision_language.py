@@ -1,0 +1,250 @@
+"""The InternVL part: frames and words in, hidden states and answers out.
+
+All expressions of one clip are read in one pass: the frames come first, and every expression attends to
+the frames and to itself, never to another expression. That equals one conversation per expression (the
+position numbers restart) at a fraction of the cost, in training and in generation.
+
+Legend of shape suffixes:
+    B clips   F frames   P visual tokens of a frame   L tokens   D width   S side of a frame   N expressions
+    R rows that are read (special tokens)   H heads
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import InternVLConfig, InternVLForConditionalGeneration, InternVLVisionConfig, Qwen2Config
+from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
+
+from reference_model.config import VisionLanguageConfig
+
+PADDING_SEGMENT = -1
+FRAMES_SEGMENT = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Token rows of several clips; each holds its frames, then its expressions one after the other.
+
+    Attributes:
+        ids_BL: token ids.
+        segment_BL: 0 for the frames, 1, 2, ... for the expressions, -1 for padding.
+        position_BL: position numbers; each expression goes on where the frames end.
+    """
+
+    ids_BL: Tensor
+    segment_BL: Tensor
+    position_BL: Tensor
+
+    def attention_mask(self) -> Tensor:
+        """Boolean (B, 1, L, L): row i may read column j."""
+        row, column = self.segment_BL[:, :, None], self.segment_BL[:, None, :]
+        length = self.ids_BL.shape[1]
+        index = torch.arange(length, device=self.ids_BL.device)
+        causal = index[:, None] >= index[None, :]
+        allowed = causal & ((column == FRAMES_SEGMENT) | (column == row)) & (column != PADDING_SEGMENT)
+        # Padding reads itself: a row without any column would be NaN.
+        return (allowed | torch.eye(length, dtype=torch.bool, device=index.device))[:, None]
+
+
+def pack(frames: Sequence[int], clips: Sequence[Sequence[Sequence[int]]], padding_id: int) -> Packed:
+    """Pack the token ids of expressions behind the (shared) token ids of the frames."""
+    rows = []
+    for segments in clips:
+        ids, segment, position = list(frames), [FRAMES_SEGMENT] * len(frames), list(range(len(frames)))
+        for number, tokens in enumerate(segments):
+            ids += tokens
+            segment += [number + 1] * len(tokens)
+            position += range(len(frames), len(frames) + len(tokens))
+        rows.append((ids, segment, position))
+    length = max(len(ids) for ids, _, _ in rows)
+
+    def padded(part: int, filler: int) -> Tensor:
+        return torch.tensor([row[part] + [filler] * (length - len(row[part])) for row in rows])
+
+    return Packed(padded(0, padding_id), padded(1, PADDING_SEGMENT), padded(2, 0))
+
+
+def build_internvl(
+    config: VisionLanguageConfig, vocabulary: int, image_token_id: int, padding_id: int
+) -> InternVLForConditionalGeneration:
+    """An InternVL with a Qwen2 language model of these sizes with random weights."""
+    vision = InternVLVisionConfig(
+        hidden_size=config.vision_width,
+        num_hidden_layers=config.vision_layers,
+        num_attention_heads=config.vision_heads,
+        intermediate_size=config.vision_width * config.mlp_ratio,
+        image_size=[config.image_size] * 2,
+        patch_size=[config.patch_size] * 2,
+        initializer_range=config.initializer_range,
+        layer_scale_init_value=config.layer_scale,
+    )
+    text = Qwen2Config(
+        vocab_size=vocabulary,
+        hidden_size=config.width,
+        intermediate_size=config.width * config.mlp_ratio,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.key_value_heads,
+        initializer_range=config.initializer_range,
+        max_position_embeddings=config.max_positions,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=padding_id,
+    )
+    whole = InternVLConfig(
+        vision_config=vision.to_dict(),
+        text_config=text.to_dict(),
+        image_token_id=image_token_id,
+        image_seq_length=config.tokens_per_frame,
+    )
+    return InternVLForConditionalGeneration(whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What one pass gives.
+
+    Attributes:
+        hidden_BLD: last hidden states, after the final norm.
+        layer_input_BLD: hidden states that go into the layer of the attention loss, if it was asked for.
+    """
+
+    hidden_BLD: Tensor
+    layer_input_BLD: Tensor | None
+
+
+class VisionLanguage(nn.Module):
+    """InternVL: reads packed clips, and answers questions about one clip."""
+
+    def __init__(
+        self, config: VisionLanguageConfig, vocabulary: int, image_token_id: int, padding_id: int
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.image_token_id = image_token_id
+        self.padding_id = padding_id
+        self.internvl = build_internvl(config, vocabulary, image_token_id, padding_id)
+
+    def visual_tokens(self, pixels_BFCSS: Tensor) -> Tensor:
+        """Visual tokens (B, F, P, D) of normalised frames."""
+        batch, frames = pixels_BFCSS.shape[:2]
+        vision = self.internvl.model.config
+        output = self.internvl.model.get_image_features(
+            pixels_BFCSS.flatten(0, 1),
+            vision_feature_layer=vision.vision_feature_layer,
+            vision_feature_select_strategy=vision.vision_feature_select_strategy,
+            return_dict=True,
+        )
+        tokens: Tensor = output.pooler_output
+        return tokens.unflatten(0, (batch, frames))
+
+    def read(self, packed: Packed, visual_BFPD: Tensor, attention_layer: int | None = None) -> Read:
+        """Hidden states of packed clips; `attention_layer` asks for the input of that layer too."""
+        output = self.internvl.model.language_model(
+            inputs_embeds=self._embed(packed.ids_BL, visual_BFPD),
+            attention_mask=packed.attention_mask(),
+            position_ids=packed.position_BL,
+            use_cache=False,
+            output_hidden_states=attention_layer is not None,
+        )
+        chosen = None if attention_layer is None else output.hidden_states[attention_layer]
+        return Read(output.last_hidden_state, chosen)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores of the next token."""
+        scores: Tensor = self.internvl.lm_head(hidden)
+        return scores
+
+    def attention_rows(
+        self, packed: Packed, read: Read, layer: int, heads: Sequence[int], rows_R2: Tensor
+    ) -> Tensor:
+        """Softmax attention (R, H, L) of chosen rows of one layer, without eager attention anywhere.
+
+        Args:
+            rows_R2: (clip, token) index pairs.
+        """
+        if read.layer_input_BLD is None:
+            raise ValueError("read() was not asked for the input of the attention layer")
+        text = self.internvl.model.language_model
+        block, attention = text.layers[layer], text.layers[layer].self_attn
+        clip, token = rows_R2.unbind(1)
+        normed = block.input_layernorm(read.layer_input_BLD)
+        size = attention.head_dim
+        keys = attention.k_proj(normed).unflatten(-1, (-1, size)).transpose(1, 2)
+        queries = attention.q_proj(normed[clip, token]).unflatten(-1, (-1, size))[:, :, None]
+        cos, sin = text.rotary_emb(normed, packed.position_BL)
+        keys, _ = apply_rotary_pos_emb(keys, keys, cos, sin)
+        at_row = (cos[clip, token][:, None], sin[clip, token][:, None])
+        queries, _ = apply_rotary_pos_emb(queries, queries, *at_row)
+        group = attention.num_key_value_groups
+        keys = keys[:, [head // group for head in heads]][clip]  # (R, H, L, size)
+        scores = (queries[:, list(heads)] @ keys.transpose(-1, -2))[:, :, 0] * attention.scaling
+        allowed = packed.attention_mask()[clip, 0, token][:, None]
+        return scores.masked_fill(~allowed, float("-inf")).float().softmax(-1)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        frames_ids: Sequence[int],
+        questions: Sequence[Sequence[int]],
+        visual_1FPD: Tensor,
+        end_id: int,
+        most_tokens: int,
+    ) -> tuple[list[list[int]], list[Tensor]]:
+        """Greedy answers to N questions about one clip; the frames are read once.
+
+        Returns:
+            The new token ids of each answer (without the end token) and, for each, the hidden states
+            (length, D) at which those tokens were the input.
+        """
+        text, device = self.internvl.model.language_model, visual_1FPD.device
+        count, start = len(questions), len(frames_ids)
+        prefix = torch.tensor([list(frames_ids)], device=device)
+        cache = text(
+            inputs_embeds=self._embed(prefix, visual_1FPD),
+            position_ids=torch.arange(start, device=device)[None],
+            use_cache=True,
+        ).past_key_values
+        cache.batch_repeat_interleave(count)
+        longest = max(len(question) for question in questions)
+        padded = [[self.padding_id] * (longest - len(question)) + list(question) for question in questions]
+        ids = torch.tensor(padded, device=device)
+        lengths = torch.tensor([len(question) for question in questions], device=device)
+        inside = torch.arange(longest, device=device) >= longest - lengths[:, None]
+        mask = torch.cat([torch.ones(count, start, dtype=torch.bool, device=device), inside], 1)
+        position = start + (inside.long().cumsum(1) - 1).clamp(min=0)
+        answers: list[list[int]] = [[] for _ in questions]
+        hidden: list[list[Tensor]] = [[] for _ in questions]
+        running = [True] * count
+        for step in range(most_tokens + 1):
+            last = text(
+                inputs_embeds=self.internvl.get_input_embeddings()(ids),
+                attention_mask=mask.long(),
+                position_ids=position,
+                past_key_values=cache,
+                use_cache=True,
+            ).last_hidden_state[:, -1]
+            if step:
+                for row in range(count):
+                    if running[row]:
+                        hidden[row].append(last[row])
+            chosen = self.logits(last).argmax(-1)
+            running = [go and int(one) != end_id for go, one in zip(running, chosen, strict=True)]
+            if not any(running) or step == most_tokens:
+                break
+            for row in range(count):
+                if running[row]:
+                    answers[row].append(int(chosen[row]))
+            ids, position = chosen[:, None], position[:, -1:] + 1
+            mask = torch.cat([mask, mask.new_ones(count, 1)], 1)
+        width = visual_1FPD.shape[-1]
+        return answers, [torch.stack(one) if one else visual_1FPD.new_zeros(0, width) for one in hidden]
+
+    def _embed(self, ids_BL: Tensor, visual_BFPD: Tensor) -> Tensor:
+        words = self.internvl.get_input_embeddings()(ids_BL)
+        here = (ids_BL == self.image_token_id)[..., None]
+        return words.masked_scatter(here, visual_BFPD.to(words.dtype))
