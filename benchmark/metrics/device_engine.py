@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 
 from benchmark.errors import EnvironmentProblem, MaskError, UsageError
 from benchmark.masks import runs_from_text
+from benchmark.metrics import packed_tensors
 from benchmark.metrics.definition import COLUMNS, Counts, boundary_radius, check_radius
 from benchmark.metrics.packed_engine import widening_steps
+from benchmark.metrics.packed_tensors import Packed
 
 if TYPE_CHECKING:
     from torch import Tensor, device
@@ -47,11 +49,12 @@ class TensorPair(NamedTuple):
 class DeviceCounts:
     """`counts` (N, 6) int64 on the device, in the order of `COLUMNS`, for the frames of all pairs.
 
-    `unclear` (N, 2) bool marks frames of truth and prediction that hold a value that is not a number;
-    their counts mean nothing, and `numpy` refuses them.
+    `truth_areas` (N,) int64 are the truth's pixels. `unclear` (N, 2) bool marks frames of truth and
+    prediction that hold a value that is not a number; their counts mean nothing, and `numpy` refuses them.
     """
 
     counts: Tensor
+    truth_areas: Tensor
     unclear: Tensor
 
     def numpy(self) -> Counts:
@@ -115,7 +118,6 @@ def track_counts(
         MaskError: when a text does not decode to `height * width` pixels.
         EnvironmentProblem: when no device is given and there is no CUDA device.
     """
-    from benchmark.metrics import packed_tensors
 
     where = on or require_device()
     step = max(1, CHUNK_BYTES // (2 * width * packed_tensors.words_per_line(height) * 8))
@@ -134,7 +136,9 @@ def track_counts(
             sides.append(lines)
         size = Size(width, height, radius)
         parts.append(
-            _count_lines(sides[0].flatten(), sides[1].flatten(), [size] * len(sides[0]), form).cpu().numpy()
+            _count_lines(sides[0].flatten(), sides[1].flatten(), [size] * len(sides[0]), form)[:, :-1]
+            .cpu()
+            .numpy()
         )
     return np.concatenate(parts)
 
@@ -194,7 +198,8 @@ def batch_counts(
         sizes = [size for piece in chunk for size in _sizes(piece, radius)]
         counts.append(_count_lines(truth.words, predicted.words, sizes, form))
         unclear.append(torch.stack((truth.unclear, predicted.unclear), dim=1))
-    return DeviceCounts(torch.cat(counts), torch.cat(unclear))
+    columns = torch.cat(counts)
+    return DeviceCounts(columns[:, :-1], columns[:, -1], torch.cat(unclear))
 
 
 class Size(NamedTuple):
@@ -208,13 +213,6 @@ class Size(NamedTuple):
     def words(self) -> int:
         """64-bit words of the frame."""
         return self.lines * ((self.bits + 63) // 64)
-
-
-class PackedChunk(NamedTuple):
-    """Frames one behind the other: `words` (sum of L x K,) int64 and `unclear` (frames,) bool."""
-
-    words: Tensor
-    unclear: Tensor
 
 
 def _check_pair(pair: TensorPair, where: str) -> None:
@@ -245,7 +243,8 @@ def _chunks(pairs: Sequence[TensorPair]) -> Iterator[list[TensorPair]]:
     chunk: list[TensorPair] = []
     room = CHUNK_BYTES
     for pair in pairs:
-        frame_bytes = 2 * 8 * Size(*pair.truth.shape[1:], 0).words
+        _, height, width = pair.truth.shape
+        frame_bytes = 2 * 8 * Size(height, width, 0).words
         first, length = 0, pair.truth.shape[0]
         while first < length:
             taken = min(length - first, max(room // frame_bytes, 0 if chunk else 1))
@@ -266,10 +265,8 @@ def _sizes(piece: TensorPair, radius: int | None) -> list[Size]:
     return [size] * frames
 
 
-def _pack(chunk: Sequence[TensorPair], side: int, threshold: float, form: str) -> PackedChunk:
+def _pack(chunk: Sequence[TensorPair], side: int, threshold: float, form: str) -> Packed:
     import torch
-
-    from benchmark.metrics import packed_tensors
 
     words, unclear = [], []
     for piece in chunk:
@@ -277,13 +274,11 @@ def _pack(chunk: Sequence[TensorPair], side: int, threshold: float, form: str) -
         level = threshold
         if masks.dtype.is_floating_point:
             level = torch.tensor(threshold, dtype=masks.dtype).item()
-        if uses_triton(masks, form):
-            packed = _launch_pack(masks, level)
-        else:
-            packed = packed_tensors.pack(masks, level)
+        pack = _launch_pack if uses_triton(masks, form) else packed_tensors.pack
+        packed = pack(masks, level)
         words.append(packed.words.flatten())
         unclear.append(packed.unclear)
-    return PackedChunk(torch.cat(words), torch.cat(unclear))
+    return Packed(torch.cat(words), torch.cat(unclear))
 
 
 def uses_triton(masks: Tensor, form: str) -> bool:
@@ -313,7 +308,7 @@ def uses_triton(masks: Tensor, form: str) -> bool:
     return True
 
 
-def _launch_pack(masks: Tensor, threshold: float) -> PackedChunk:
+def _launch_pack(masks: Tensor, threshold: float) -> Packed:
     import torch
 
     from benchmark.metrics import triton_kernels
@@ -328,7 +323,7 @@ def _launch_pack(masks: Tensor, threshold: float) -> PackedChunk:
     total, block = frames * lines * halves, block_words(masks, 64)
     grid = ((total + block - 1) // block,)
     if not total:
-        return PackedChunk(words, unclear.bool())
+        return Packed(words, unclear.bool())
     aligned = masks.is_contiguous() and bits % 4 == 0 and masks.data_ptr() % 4 == 0
     if aligned and not masks.dtype.is_floating_point:
         triton_kernels.pack_bytes[grid](
@@ -354,21 +349,19 @@ def _launch_pack(masks: Tensor, threshold: float) -> PackedChunk:
             IS_FLOAT=masks.dtype.is_floating_point,
             BLOCK=block,
         )
-    return PackedChunk(words, unclear.bool())
+    return Packed(words, unclear.bool())
 
 
 def _count_lines(truth: Tensor, predicted: Tensor, sizes: Sequence[Size], form: str) -> Tensor:
-    """Counts (N, 6) of packed frames that lie one behind the other, one size each."""
+    """Counts and truth areas (N, 7) of packed frames that lie one behind the other, one size each."""
     import torch
-
-    from benchmark.metrics import packed_tensors
 
     if uses_triton(truth, form):
         from benchmark.metrics import triton_kernels
 
         if all(size.radius <= triton_kernels.MAX_RADIUS for size in sizes):
             return _launch_count(truth, predicted, sizes)
-    parts = [torch.zeros((0, len(COLUMNS)), dtype=torch.int64, device=truth.device)]
+    parts = [torch.zeros((0, len(COLUMNS) + 1), dtype=torch.int64, device=truth.device)]
     place = first = 0
     while first < len(sizes):
         size, last = sizes[first], first
@@ -376,8 +369,8 @@ def _count_lines(truth: Tensor, predicted: Tensor, sizes: Sequence[Size], form: 
             last += 1
         end = place + (last - first) * size.words
         shape = (last - first, size.lines, -1)
-        views = (words[place:end].view(shape) for words in (truth, predicted))
-        parts.append(packed_tensors.count_packed(*views, size.bits, size.radius))
+        views = [words[place:end].view(shape) for words in (truth, predicted)]
+        parts.append(packed_tensors.count_packed(views[0], views[1], size.bits, size.radius))
         place, first = end, last
     return torch.cat(parts)
 
@@ -387,7 +380,7 @@ def _launch_count(truth: Tensor, predicted: Tensor, sizes: Sequence[Size]) -> Te
 
     from benchmark.metrics import triton_kernels
 
-    counts = torch.zeros((len(sizes), len(COLUMNS)), dtype=torch.int32, device=truth.device)
+    counts = torch.zeros((len(sizes), len(COLUMNS) + 1), dtype=torch.int32, device=truth.device)
     if not sizes:
         return counts.long()
     block = block_words(truth, 128)
@@ -426,7 +419,9 @@ class DiskTables(NamedTuple):
 @cache
 def disk_tables(radii: tuple[int, ...]) -> DiskTables:
     """The tables of ascending radii."""
-    start, plan, steps = [], [], [0]  # a table cannot be empty: step 0 is never read
+    start: list[int] = []
+    plan: list[int] = []
+    steps = [0]  # a table cannot be empty: step 0 is never read
     for radius in radii:
         start.append(len(plan))
         for part in widening_steps(radius):

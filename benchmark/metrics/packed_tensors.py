@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmark.metrics.definition import COLUMNS
 from benchmark.metrics.packed_engine import widening_steps
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ def dilate(borders: Tensor, radius: int) -> Tensor:
 
 
 def count_packed(truth: Tensor, predicted: Tensor, bits: int, radius: int) -> Tensor:
-    """The six integers (N, 6) int64 of packed (N, L, K) masks, on their device."""
+    """The six integers and the truth's area, (N, 7) int64, of packed (N, L, K) masks, on their device."""
     import torch
 
     truth_border, predicted_border = boundary(truth, bits), boundary(predicted, bits)
@@ -120,9 +119,10 @@ def count_packed(truth: Tensor, predicted: Tensor, bits: int, radius: int) -> Te
         predicted_border,
         truth_border & dilate(predicted_border, radius),
         predicted_border & dilate(truth_border, radius),
+        truth,
     )
     if not truth.shape[0]:
-        return torch.zeros((0, len(COLUMNS)), dtype=torch.int64, device=truth.device)
+        return torch.zeros((0, len(maps)), dtype=torch.int64, device=truth.device)
     return torch.stack([bit_count(words).flatten(1).sum(dim=1) for words in maps], dim=1)
 
 

@@ -10,7 +10,7 @@ travels by `radius` at most, and the outer words hold all bits that can reach th
 without boundary bits (most of them, on real masks) skip the disk.
 """
 
-# mypy: disable-error-code="no-untyped-def, misc"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, untyped-decorator"
 
 from __future__ import annotations
 
@@ -177,7 +177,10 @@ def count_tiles(
     counts,
     BLOCK: tl.constexpr,
 ):
-    """Adds the six integers of one tile to `counts[pair]`; integer sums, so the order cannot matter."""
+    """Adds the six integers of one tile, and the truth's area, to `counts[pair]` (seven columns).
+
+    The sums are of integers, so the order of the tiles cannot matter.
+    """
     tile = tl.program_id(0)
     pair = tl.load(pair_of_tile + tile)
     lines = tl.load(line_count + pair)
@@ -219,11 +222,12 @@ def count_tiles(
     truth_bits = tl.sum(_bit_count(truth_border))
     predicted_bits = tl.sum(_bit_count(predicted_border))
     if union + truth_bits + predicted_bits > 0:
-        row = counts + pair.to(tl.int64) * 6
+        row = counts + pair.to(tl.int64) * 7
         tl.atomic_add(row + 0, tl.sum(_bit_count(in_truth & in_predicted)))
         tl.atomic_add(row + 1, union)
         tl.atomic_add(row + 2, truth_bits)
         tl.atomic_add(row + 3, predicted_bits)
+        tl.atomic_add(row + 6, tl.sum(_bit_count(in_truth)))
         radius = tl.load(radius_of + pair)
         plan = plans + tl.load(plan_of + pair)
         if truth_bits > 0:
