@@ -5,8 +5,9 @@
     <folder>/mask_dict.json             one track per object; null where the object is not visible
     <folder>/manifest.json              written last: what made the folder, and digests of all its files
 
-A folder appears under its name only when it is complete. A cached folder whose files don't have the
-digests of its manifest any more is rendered again; folders of another generator lie under another name.
+A folder appears under its name only when it is complete. Frames are not flushed to the disk one by one,
+but a frame that a power cut swallowed no longer has its digest: a cached folder whose files differ from
+their digests is rendered again. Folders of another generator lie under another name.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,14 +98,18 @@ def is_intact(folder: Path) -> bool:
 
 def _move_into_place(partial: Path, folder: Path) -> None:
     if folder.exists() and not is_intact(folder):
-        aside = Path(tempfile.mkdtemp(prefix=".damaged-", dir=folder.parent))
-        os.rename(folder, aside / folder.name)
+        aside = _unused_name(folder)
+        os.rename(folder, aside)
         shutil.rmtree(aside)
     try:
         os.rename(partial, folder)
     except OSError:
         if not is_intact(folder):  # otherwise another process was faster, with the same result
             raise
+
+
+def _unused_name(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}-{os.getpid()}-{secrets.token_hex(4)}")
 
 
 @contextmanager
@@ -123,7 +128,8 @@ def _writing(folder: Path) -> Iterator[None]:
 def _write_partial(folder: Path, split: str, clips: int) -> Path:
     """Write a complete split beside its later place; returns the temporary folder."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{split}-", dir=folder.parent))
+    partial = _unused_name(folder)
+    partial.mkdir()
     try:
         videos: dict[str, Any] = {}
         masks: dict[str, list[dict[str, Any] | None]] = {}
@@ -135,8 +141,8 @@ def _write_partial(folder: Path, split: str, clips: int) -> Path:
             for place in range(len(rendered.objects)):
                 masks[str(first_annotation + place)] = _mask_entry(rendered, place)
             _write_frames(partial / "JPEGImages" / video_id, rendered)
-        (partial / EXPRESSIONS_FILE).write_text(json.dumps({"videos": videos}, indent=1) + "\n")
-        (partial / MASKS_FILE).write_text(json.dumps(masks) + "\n")
+        _write_json(partial / EXPRESSIONS_FILE, {"videos": videos}, indent=1)
+        _write_json(partial / MASKS_FILE, masks)
         _write_manifest(partial, split, list(videos))
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -203,7 +209,14 @@ def _write_manifest(folder: Path, split: str, video_ids: list[str]) -> None:
         "generator_digest": _source_digest(),
         "digests": _digests(folder, parts),
     }
-    (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=1) + "\n")
+    _write_json(folder / MANIFEST_FILE, manifest, indent=1)
+
+
+def _write_json(path: Path, content: Any, indent: int | None = None) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(content, indent=indent) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _digests(folder: Path, parts: list[str]) -> dict[str, str]:
