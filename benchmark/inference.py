@@ -233,6 +233,13 @@ def _stop_at_failure(pairs: Sequence[tuple[Expression, Prediction]], place: Plac
             raise _strict_stop(Failure(answer.status, answer.message or "no reason given"), place.of(one))
 
 
+def _tell_failures(answers: Sequence[StoredPrediction]) -> None:
+    for one in answers:
+        if one.status.failed:
+            place = f"video {one.video_id}, expression {one.expression_id}"
+            tqdm.write(f"{one.status}: {place}: {one.message or 'no reason given'}", file=sys.stderr)
+
+
 def _lost(expression: Expression, place: Place, failure: Failure, seconds: float | None) -> StoredPrediction:
     return StoredPrediction(
         video_id=place.video_id,
