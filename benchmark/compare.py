@@ -27,8 +27,8 @@ from benchmark.errors import ResultError, UsageError
 from benchmark.json_records import entry, to_json
 from benchmark.result_files import read_expressions, read_result, result_path
 from benchmark.results import Intervals, Result, RoleErrors
-from benchmark.statistics import Bootstrap, PairedDifference, intervals, paired_differences, sample
-from benchmark.tables import ABSENT, RATE_NAMES, aligned, shortened, shown, shown_interval
+from benchmark.statistics import Bootstrap, Interval, PairedDifference, intervals, paired_differences, sample
+from benchmark.tables import ABSENT, RATE_NAMES, aligned, shortened, shown
 
 Key = tuple[str, str]  # video id, expression id
 LABEL_WIDTH = 22
@@ -257,7 +257,7 @@ def format_comparison(comparison: Comparison) -> str:
     """A comparison as plain text."""
     parts = [f"{comparison.dataset} {comparison.split}; differences are to {next(iter(comparison.results))}"]
     for name, setting in comparison.settings.items():
-        head = [name, "J", "F", "J&F", "95% interval", "minus first", "95% interval", "verdict"]
+        head = [name, "J", "F", "J&F", "95% interval", "minus 1st", "95% interval", "verdict"]
         rows = [_cells(row) for row in setting.rows]
         size = f"{setting.expressions} expressions of {setting.videos} videos"
         parts.append(f"{aligned([head, *rows])}\n{size}{_gaps(setting)}")
@@ -267,16 +267,20 @@ def format_comparison(comparison: Comparison) -> str:
 
 
 def _cells(row: ComparedRow) -> list[str]:
-    scores = [shown(row.j), shown(row.f), shown(row.jf), shown_interval(row.intervals.jf)]
+    scores = [shown(row.j), shown(row.f), shown(row.jf), _bracketed(row.intervals.jf, 1)]
     against = row.minus_first.jf if row.minus_first else None
     difference = f"{against.difference:+.2f}" if against else ABSENT
-    interval = shown_interval(against.interval if against else None)
+    interval = _bracketed(against.interval if against else None, 2)
     return [shortened(row.label, LABEL_WIDTH), *scores, difference, interval, _verdict(against)]
+
+
+def _bracketed(interval: Interval | None, decimals: int) -> str:
+    return f"[{interval[0]:.{decimals}f}, {interval[1]:.{decimals}f}]" if interval else ABSENT
 
 
 def _verdict(against: PairedDifference | None) -> str:
     if against is None or against.tie is None:
-        return ""
+        return ABSENT
     if against.tie:
         return "tie"
     return "better" if against.difference > 0 else "worse"
@@ -288,8 +292,10 @@ def _gaps(setting: ComparedSetting) -> str:
         for row in setting.rows
         if row.minus_first and row.minus_first.jf.detectable_gap is not None
     ]
-    listed = ", ".join(f"{gap:.2f}" for gap in gaps)
-    return f"; smallest difference that would not have been a tie: {listed}" if gaps else ""
+    if not gaps:
+        return ""
+    spread = f"{min(gaps):.2f}" if len(gaps) == 1 else f"{min(gaps):.2f} to {max(gaps):.2f}"
+    return f"; J&F differences below {spread} would have been ties"
 
 
 def _role_table(errors: Mapping[str, RoleErrors | None]) -> str:

@@ -87,7 +87,7 @@ def intervals(samples: Sequence[Sample], video_count: int, plan: Bootstrap) -> l
     if not samples:
         return []
     deviations = resampled_deviations(samples, video_count, plan)
-    return [_interval(one, column, plan) for one, column in zip(samples, deviations.T, strict=True)]
+    return [_interval(one, column, plan) for one, column in zip(samples, deviations, strict=True)]
 
 
 def paired_differences(
@@ -103,7 +103,7 @@ def paired_differences(
     if not differences:
         return []
     drawn = resampled_deviations(differences, video_count, plan)
-    return [_judged(one, column, plan) for one, column in zip(differences, drawn.T, strict=True)]
+    return [_judged(one, column, plan) for one, column in zip(differences, drawn, strict=True)]
 
 
 def _judged(one: Sample, deviations: NDArray[np.float64], plan: Bootstrap) -> PairedDifference:
@@ -121,28 +121,27 @@ def _judged(one: Sample, deviations: NDArray[np.float64], plan: Bootstrap) -> Pa
 
 
 def resampled_deviations(samples: Sequence[Sample], video_count: int, plan: Bootstrap) -> NDArray[np.float64]:
-    """(resamples, samples) mean of each draw minus the sample's own mean; NaN where a draw misses it.
+    """(samples, resamples) mean of each draw minus the sample's own mean; NaN where a draw misses it.
 
     NaN stays inside this module: a draw that holds none of a small group's videos says nothing about it.
     """
-    totals = np.zeros((video_count, len(samples)))
-    sizes = np.zeros((video_count, len(samples)))
+    totals = np.zeros((len(samples), video_count))
+    sizes = np.zeros((len(samples), video_count))
     for index, one in enumerate(samples):
-        sizes[:, index] = np.bincount(one.videos, minlength=video_count)
+        sizes[index] = np.bincount(one.videos, minlength=video_count)
     # Every partial sum of a draw must stay below 2^53 to be exact; one video may be drawn every time.
     farthest = max(float(np.abs(one.values - one.mean).max(initial=0.0)) for one in samples)
     largest = (int(farthest) + 1) * video_count * int(sizes.max())
     unit = 2.0 ** -min(30, 52 - largest.bit_length())
     for index, one in enumerate(samples):
         steps = np.rint((one.values - one.mean) / unit)
-        totals[:, index] = np.bincount(one.videos, weights=steps, minlength=video_count)
-    result = np.empty((plan.resamples, len(samples)))
+        totals[index] = np.bincount(one.videos, weights=steps, minlength=video_count)
+    result = np.full((len(samples), plan.resamples), np.nan)
     done = 0
     for weights in drawn_weights(video_count, plan):
-        counted = weights @ sizes
-        block = result[done : done + len(weights)]
-        block[:] = np.nan
-        np.divide((weights @ totals) * unit, counted, out=block, where=counted > 0)
+        counted = sizes @ weights.T
+        block = result[:, done : done + len(weights)]
+        np.divide((totals @ weights.T) * unit, counted, out=block, where=counted > 0)
         done += len(weights)
     return result
 
@@ -160,10 +159,11 @@ def drawn_weights(video_count: int, plan: Bootstrap) -> Iterator[NDArray[np.floa
 
 
 def _interval(one: Sample, deviations: NDArray[np.float64], plan: Bootstrap) -> Interval | None:
-    ordered = np.sort(deviations[~np.isnan(deviations)])
-    rank = int(round((ordered.size + 1) * (1 - plan.confidence) / 2, 6))
+    drawn = deviations[~np.isnan(deviations)]
+    rank = int(round((drawn.size + 1) * (1 - plan.confidence) / 2, 6))
     if rank < 1 or np.unique(one.videos).size < 2:
         return None
+    ordered = np.partition(drawn, (rank - 1, drawn.size - rank))
     # A mean cannot leave the range of its values; only the rounding of deviations to steps does.
     lowest = min(float(one.values.min()), one.mean)
     highest = max(float(one.values.max()), one.mean)

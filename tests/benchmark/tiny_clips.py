@@ -86,6 +86,7 @@ def tiny_dataset(seed: int = 0, videos: int = 5) -> TinyDataset:
         length = 3 + 2 * index
         ids = [f"{index}{letter}" for letter in "abc"]
         tracks |= {name: encode_track(random_masks(generator, length)) for name in ids}
+        tracks[f"{index}d"] = empty_track(length, HEIGHT, WIDTH)
         one, two, three = ids
         expressions = (
             Expression(
@@ -94,7 +95,7 @@ def tiny_dataset(seed: int = 0, videos: int = 5) -> TinyDataset:
             Expression("1", 'blue, "pushed"\nby red', "unidirectional", (two,), (one, three), ("small",)),
             Expression("2", "all dancing", "bidirectional", (three, two, one)),
             Expression("10", "green disc", "single", (three,)),
-            Expression("3", "something unseen", "single", ()),
+            Expression("3", "something unseen", "single", (f"{index}d",)),
         )
         names = tuple(f"{frame:05d}" for frame in range(length))
         clips.append(Video(f"clip{index}", names, expressions[: 5 - index % 2]))
