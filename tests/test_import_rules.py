@@ -64,6 +64,9 @@ BORDERS: dict[str, tuple[str, ...]] = {
         "benchmark.command_line",
         "benchmark.datasets",
         "benchmark.frames",
+        "benchmark.masks",
+        "benchmark.stored_files",
+        "benchmark.provenance",
         "reference_model",
     ),
     "submissions": (
