@@ -46,26 +46,32 @@ from benchmark.prediction_records import (
 )
 from benchmark.prediction_writer import VideoPlan, VideoWriter
 from benchmark.stored_files import as_output_error, make_folder, remove_unfinished, write_json
-from benchmark.types import Expression, Video
+from benchmark.types import AdapterInfo, Expression, Video
 
 FOLDER_NAME = "predictions"
 
 
 def run_identity(adapter: Adapter, seed: int, dataset: Dataset) -> RunIdentity:
     """The identity of a run as far as the adapter can tell it now."""
-    info = adapter.info()
-    options = {name: _plain(value) for name, value in {**adapter.chosen_options, **info.options}.items()}
+    info = adapter_facts(adapter)
     return RunIdentity(
         adapter=info.name,
         version=info.version,
         revision=info.revision,
         weights_digest=info.weights_digest,
         roles=tuple(role.value for role in info.roles),
-        options=dict(sorted(options.items())),
+        options=info.options,
         seed=seed,
         dataset=dataset.name,
         split=dataset.split,
     )
+
+
+def adapter_facts(adapter: Adapter) -> AdapterInfo:
+    """What the adapter says of itself, with the value of every option, as it is stored."""
+    info = adapter.info()
+    options = {name: _plain(value) for name, value in {**adapter.chosen_options, **info.options}.items()}
+    return replace(info, options=dict(sorted(options.items())))
 
 
 class PredictionFolder:
@@ -114,7 +120,7 @@ class PredictionFolder:
         stored = self.record.after_load
         if stored is not None:
             refuse_differences(stored, identity, self.path)
-        self.record = replace(self.record, after_load=identity, adapter=adapter.info())
+        self.record = replace(self.record, after_load=identity, adapter=adapter_facts(adapter))
         write_json(self.path / RUN_FILE, to_json(self.record))
 
     def begin_session(self, circumstances: Mapping[str, Any]) -> None:
@@ -201,7 +207,7 @@ def open_folder(output: Path, adapter: Adapter, identity: RunIdentity, restart: 
     for folder in (path / VIDEOS_FOLDER, path / SESSIONS_FOLDER):
         make_folder(folder)
     if not (path / RUN_FILE).exists():
-        record = RunRecord(FORMAT, VERSION, identity, None, adapter.info())
+        record = RunRecord(FORMAT, VERSION, identity, None, adapter_facts(adapter))
         write_json(path / RUN_FILE, to_json(record))
     # Read back what is there now: another shard may have come first.
     record = read_record(RunRecord, path / RUN_FILE)
