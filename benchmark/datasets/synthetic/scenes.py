@@ -5,7 +5,9 @@ decided in integers and don't depend on the last bit of a sine.
 
 No still picture of frame 0 may tell the roles: looks, sizes, layers and the order of objects are drawn
 without regard to roles, and an interaction is placed so that its role-swapped twin (turned by 180
-degrees about the middle of agent and last patient) would have fitted as well.
+degrees about the middle of agent and last patient) would have fitted as well. Later stills do hold a
+hint, which a picture of finite size cannot avoid once frame 0 holds none: who goes ahead, or was hit,
+has by then come nearer to the border.
 """
 
 from __future__ import annotations
