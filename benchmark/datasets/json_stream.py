@@ -38,6 +38,7 @@ class JsonStream:
     Args:
         path: the file.
         progress: called with the number of bytes of each chunk read.
+        chunk_bytes: how much to read at once; `CHUNK_BYTES` unless given.
 
     Attributes:
         sha256: over the bytes read so far; of the whole file after the last member.
@@ -47,12 +48,12 @@ class JsonStream:
         self,
         path: Path,
         progress: Callable[[int], object] = lambda _: None,
-        chunk_bytes: int = CHUNK_BYTES,
+        chunk_bytes: int | None = None,
     ) -> None:
         self.path = path
         self.sha256 = hashlib.sha256()
         self._progress = progress
-        self._chunk_bytes = chunk_bytes
+        self._chunk_bytes = chunk_bytes or CHUNK_BYTES
         try:
             self._file = path.open("rb")
         except OSError as error:
@@ -149,8 +150,9 @@ class JsonStream:
             except ValueError as error:  # a number of thousands of digits
                 raise self._malformed("a number of ordinary length", str(error)) from None
             else:
-                # A number at the end of the chunk may go on in the next one.
-                if end < len(self._text) or not self._read_more():
+                # A number at the end of the chunk ("-0", "1.", "2e+") may go on in the next one.
+                rest = self._text[end : end + LONGEST_CUT_TOKEN]
+                if rest.strip(".eE+-") or not self._read_more():
                     self._position = end
                     return value
                 continue
@@ -159,17 +161,17 @@ class JsonStream:
                 raise self._malformed("valid JSON", cause, place)
             if len(self._text) - self._position > MAX_VALUE_CHARACTERS:
                 raise self._malformed(f"one value below {MAX_VALUE_CHARACTERS} characters")
+            before = self._position
             if not self._read_more():
-                raise (
-                    self._cut_off()
-                    if self._is_cut(cause, place)
-                    else self._malformed("valid JSON", cause, place)
-                )
+                place -= before - self._position  # reading drops what was consumed
+                raise self._broken(cause, place)
 
-    def _is_cut(self, cause: str, place: int) -> bool:
+    def _broken(self, cause: str, place: int) -> DatasetError:
         rest = self._text[place:].rstrip()
-        unfinished = any(word.startswith(rest) for word in ("true", "false", "null", "-"))
-        return unfinished or cause.startswith("Unterminated string") or "escape" in cause
+        unfinished = any(word.startswith(rest) for word in ("true", "false", "null"))
+        if unfinished or not rest.strip(".eE+-") or cause.startswith("Unterminated string") or "escape" in cause:
+            return self._cut_off()
+        return self._malformed("valid JSON", cause, place)
 
     def _read_more(self) -> bool:
         if self._at_end:

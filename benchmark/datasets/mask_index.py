@@ -238,8 +238,11 @@ def _read_mask(mask: Any) -> tuple[int, int, bytes]:
         raise _Wrong("the size of an RLE object is wrong", "1 to 65535 pixels a side", repr(size)[:60])
     if not isinstance(counts, str):
         raise _Wrong("the counts of an RLE object are wrong", "compressed text", json_kind(counts))
-    # Characters beyond ASCII become "?", which the decoder reports as foreign like any other.
-    return size[0], size[1], counts.encode("ascii", "replace")
+    if not counts.isascii():
+        raise _Wrong(
+            "run-length text holds characters that COCO never writes", "ASCII text", repr(counts[:24])
+        )
+    return size[0], size[1], counts.encode()
 
 
 def _checked_key(annotation_id: str, stream: JsonStream, seen: Mapping[bytes, Any]) -> bytes:

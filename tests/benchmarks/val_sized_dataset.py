@@ -83,7 +83,7 @@ def _masks(rng: np.random.Generator, frames: int) -> Iterator[dict[str, Any] | N
     """A blob with a wavy outline that drifts over the picture and is absent for some frames."""
     radius, centre = rng.uniform(20, 110), rng.uniform((0, 0), (HEIGHT, WIDTH))
     drift, waves = rng.normal(0, 3, 2), rng.normal(0, 0.12, (2, 5))
-    absent = range(0, int(rng.integers(0, frames // 4 + 1))) if rng.random() < 0.3 else range(0)
+    absent = range(int(rng.integers(0, frames // 4 + 1))) if rng.random() < 0.3 else range(0)
     columns = np.arange(WIDTH)
     for frame in range(frames):
         y, x = centre + drift * frame
