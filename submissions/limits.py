@@ -1,0 +1,61 @@
+"""How much a submission may ask of us. Every number is here, derived from what its dataset needs.
+
+An honest submission stays far below each of them; a hostile one meets the first before anything is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1 << 20
+
+MODEL_BYTES = 64 << 10  # model.json
+ANSWERS_BYTES = 16 * MIB  # answers.json: a status per expression
+JSON_DEPTH = 8
+LINE_BYTES = 32 * MIB  # one answer: two tracks
+RATIO = 200  # declared size against compressed size ...
+RATIO_FREE_BYTES = MIB  # ... of members above this size; small ones may be as regular as they like
+NAME_BYTES = 512
+SPARE_MEMBERS = 1000  # system files and directory entries beside what is expected
+PNG_CHUNKS = 1024  # encoders cut pixels into chunks of 8 KiB and more
+PNG_EXTRA_BYTES = 16 << 10  # palette, time stamps and comments together
+
+BASE_MEMORY = 400 * MIB  # address space of the decoder: interpreter, NumPy, Pillow, one line of masks
+MEMBER_MEMORY = 512  # bytes of table of contents per expected member
+BASE_SECONDS = 30
+MASK_SECONDS = 0.02  # processor time per mask; ten times what a slow core needs
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits for submissions on one dataset."""
+
+    zip_bytes: int
+    members: int
+    member_bytes: int
+    total_bytes: int
+    memory_bytes: int
+    cpu_seconds: int
+    wall_seconds: int
+
+
+def limits_for(masks: int, pixels: int) -> Limits:
+    """The limits of a dataset.
+
+    Args:
+        masks: frames of all expressions, both roles.
+        pixels: of the largest frame.
+    """
+    # An honest PNG or run-length text is far below one byte in sixteen pixels; noise is not refused
+    # for its size before the member itself is.
+    per_mask = max(4096, pixels // 16)
+    seconds = BASE_SECONDS + int(masks * MASK_SECONDS)
+    return Limits(
+        zip_bytes=64 * MIB + masks * per_mask,
+        members=masks + masks // 50 + SPARE_MEMBERS,  # a directory entry per expression and role
+        member_bytes=128 * MIB + 4 * masks * per_mask,
+        total_bytes=256 * MIB + 4 * masks * per_mask,
+        memory_bytes=BASE_MEMORY + MEMBER_MEMORY * masks,
+        cpu_seconds=seconds,
+        wall_seconds=3 * seconds,
+    )
