@@ -27,7 +27,15 @@ from benchmark.errors import ResultError, UsageError
 from benchmark.json_records import entry, to_json
 from benchmark.result_files import read_expressions, read_result, result_path
 from benchmark.results import Intervals, Result, RoleErrors
-from benchmark.statistics import Bootstrap, Interval, PairedDifference, intervals, paired_differences, sample
+from benchmark.statistics import (
+    Bootstrap,
+    Interval,
+    PairedDifference,
+    check_seed,
+    intervals,
+    paired_differences,
+    sample,
+)
 from benchmark.tables import ABSENT, RATE_NAMES, aligned, shortened, shown
 
 Key = tuple[str, str]  # video id, expression id
@@ -318,6 +326,7 @@ def main(arguments: Sequence[str]) -> None:
     command.add_argument("--json", action="store_true", help="print the comparison as JSON")
     command.add_argument("--seed", type=int, default=0, help="of the redrawn videos")
     chosen = command.parse_args(arguments)
+    check_seed(chosen.seed)
     comparison = compare_results(chosen.results, common=chosen.common, seed=chosen.seed)
     if chosen.json:
         print(json.dumps(to_json(comparison), indent=2, ensure_ascii=False, allow_nan=False))

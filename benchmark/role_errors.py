@@ -48,11 +48,9 @@ def overlap(counts: Counts) -> Overlap:
     return Overlap(int(counts[:, 0].sum()), int(counts[:, 1].sum()))
 
 
-def is_swapped(
-    actor_on_actor: Overlap, actor_on_target: Overlap, target_on_target: Overlap, target_on_actor: Overlap
-) -> bool:
-    """Whether both predicted tracks lie on the object of the other role; names say prediction on truth."""
-    return actor_on_target.exceeds(actor_on_actor) and target_on_actor.exceeds(target_on_target)
+def is_misplaced(on_own: Overlap, on_other: Overlap) -> bool:
+    """Whether a predicted track lies on the object of the other role rather than on its own."""
+    return on_other.exceeds(on_own)
 
 
 ERRORS: Mapping[str, Callable[[RoleOutcome], bool | None]] = {

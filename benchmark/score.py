@@ -54,7 +54,7 @@ from benchmark.results import (
 from benchmark.role_errors import RoleOutcome
 from benchmark.scoring import Answers, FrameSpool, ScoredExpression, score_videos
 from benchmark.selection import SelectedExpressions, select_expressions
-from benchmark.statistics import Bootstrap
+from benchmark.statistics import Bootstrap, check_seed
 from benchmark.summaries import NEVER_PREDICTS_TARGETS, summarise
 from benchmark.tables import format_table
 from benchmark.types import AdapterInfo, Expression, Role, Video
@@ -271,6 +271,7 @@ def main(arguments: Sequence[str]) -> None:
     command.add_argument("--breakdown", action="store_true", help="also print J&F per group of expressions")
     command.add_argument("--force", action="store_true", help="replace another result at the output")
     chosen = command.parse_args(arguments)
+    check_seed(chosen.seed)
     provenance = collect("benchmark.score", arguments, {"bootstrap": chosen.seed})
     asked = load_protocols(chosen.settings.split(",")) if chosen.settings else None
     dataset = open_dataset(chosen.dataset, chosen.data_root, chosen.split, need_frames=False)

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.errors import UsageError
+
 Interval = tuple[float, float]
 """(low, high), in the unit of the number it belongs to."""
 
@@ -61,6 +63,16 @@ class PairedDifference:
     share_above: float | None
     expressions: int
     videos: int
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that no generator takes.
+
+    Raises:
+        UsageError: when it is negative.
+    """
+    if seed < 0:
+        raise UsageError("a seed cannot be negative", where="--seed", expected="0 or more", found=str(seed))
 
 
 def sample(videos: Sequence[int], values: Sequence[float], mean: float | None = None) -> Sample:

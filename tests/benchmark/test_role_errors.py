@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tiny_clips import ACTOR_ONLY, answer, empty_answers, oracle_answers, scored, tiny_dataset
 
 from benchmark.masks import empty_track
-from benchmark.role_errors import ERRORS, Overlap, RoleOutcome, is_swapped, overlap
+from benchmark.role_errors import ERRORS, Overlap, RoleOutcome, is_misplaced, overlap
 from benchmark.types import Status
 
 
@@ -95,11 +95,12 @@ def test_comparing_overlaps_is_comparing_ratios(first: tuple[int, int], second: 
     assert not (one.exceeds(two) and two.exceeds(one))
 
 
-def test_a_tie_is_no_swap() -> None:
-    half = Overlap(1, 2)
-    assert not is_swapped(half, half, half, half)
-    assert not is_swapped(Overlap(0, 1), half, half, half)
-    assert is_swapped(Overlap(0, 1), half, Overlap(0, 1), half)
+def test_a_tie_is_not_misplaced() -> None:
+    half, none = Overlap(1, 2), Overlap(0, 0)
+    assert not is_misplaced(half, half)
+    assert not is_misplaced(none, none)
+    assert is_misplaced(none, half)
+    assert not is_misplaced(half, none)
 
 
 def test_each_rate_asks_the_right_expressions() -> None:

@@ -342,6 +342,7 @@ def test_the_command_shows_groups_and_settings_on_request(
     ("more", "error", "message"),
     [
         (["--settings", "actor,targt"], UsageError, "did you mean target"),
+        (["--seed", "-1"], UsageError, "a seed cannot be negative"),
         (["--dataset", "intervos"], UsageError, "did you mean interrvos"),
         (["--predictions", "nowhere.json"], PredictionError, "nowhere.json"),
     ],
