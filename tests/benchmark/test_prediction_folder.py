@@ -17,7 +17,6 @@ from benchmark.predictions import open_predictions
 from benchmark.selection import select_expressions
 from benchmark.types import Role, Status, Video
 
-
 pytestmark = pytest.mark.usefixtures("unsynced")
 
 
