@@ -13,7 +13,7 @@ Legend of shape suffixes:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +28,9 @@ from reference_model.config import MaskDecoderConfig
 
 Levels = list[Tensor]
 """Feature maps (.., C, h, w) of three resolutions, finest first."""
+
+FrameLevels = Callable[[Sequence[int]], Levels]
+"""Gives the feature maps (B, n, C, h, w) of n frame positions."""
 
 HIDDEN_LOGIT = -1024.0  # SAM2's constant for "no pixel"
 
@@ -114,6 +117,8 @@ def build_sam2(config: MaskDecoderConfig) -> Sam2VideoModel:
             memory_fuser_embed_dim=config.width,
             memory_fuser_intermediate_dim=config.fuser_ratio * config.width,
             max_object_pointers_in_encoder=config.max_pointers,
+            multimask_output_in_sam=config.multimask,
+            multimask_output_for_tracking=config.multimask,
         )
     )
     for layer in model.memory_encoder.memory_fuser.layers:
@@ -170,18 +175,35 @@ class PromptedMaskDecoder(nn.Module):
 
     def track(
         self,
-        frame_levels: Callable[[Sequence[int]], Levels],
+        frame_levels: FrameLevels,
         length: int,
         clip_of_object_N: Tensor,
         prompts_NC: Tensor,
         conditioning: Sequence[int],
         also_prompted: Sequence[int] = (),
     ) -> Tracked:
-        """Follow N objects through a clip.
+        """Follow N objects through a clip and keep everything; arguments as in `follow`."""
+        steps = self.follow(frame_levels, length, clip_of_object_N, prompts_NC, conditioning, also_prompted)
+        frames = [decoded for _, decoded in sorted(steps, key=lambda step: step[0])]
+        return Tracked(
+            torch.stack([one.logits_Mhw for one in frames], 1),
+            torch.stack([one.object_score_M for one in frames], 1),
+        )
+
+    def follow(
+        self,
+        frame_levels: FrameLevels,
+        length: int,
+        clip_of_object_N: Tensor,
+        prompts_NC: Tensor,
+        conditioning: Sequence[int],
+        also_prompted: Sequence[int] = (),
+    ) -> Iterator[tuple[int, Decoded]]:
+        """Follow N objects through a clip, one frame at a time: conditioning frames, then the others.
 
         Args:
-            frame_levels: gives feature maps (B, n, C, h, w) of n frame positions; called with all
-                conditioning frames first, then with one frame after the other.
+            frame_levels: gives feature maps (B, n, C, h, w) of n frame positions; called with the
+                conditioning frames one by one, then with the others in temporal order.
             length: number of frames T.
             clip_of_object_N: the clip (row of the feature maps) that each object is in.
             prompts_NC: the language vectors.
@@ -190,12 +212,11 @@ class PromptedMaskDecoder(nn.Module):
         """
         conditioning = sorted(conditioning)
         bank: dict[int, _Memory] = {}
-        results: dict[int, Decoded] = {}
-        levels = frame_levels(conditioning)
-        for slot, frame in enumerate(conditioning):
-            at_frame = [level[clip_of_object_N, slot] for level in levels]
-            results[frame] = self.decode(self._without_memory(at_frame), prompts_NC)
-            bank[frame] = self._remember(at_frame[-1], results[frame])
+        for frame in conditioning:
+            at_frame = [level[clip_of_object_N, 0] for level in frame_levels([frame])]
+            decoded = self.decode(self._without_memory(at_frame), prompts_NC)
+            bank[frame] = self._remember(at_frame[-1], decoded)
+            yield frame, decoded
         kept = set(conditioning)
         for frame in range(length):
             if frame in kept:
@@ -203,21 +224,17 @@ class PromptedMaskDecoder(nn.Module):
             at_frame = [level[clip_of_object_N, 0] for level in frame_levels([frame])]
             fused = self._with_memory(at_frame[-1], frame, length, bank, conditioning)
             prompt = prompts_NC if frame in also_prompted else None
-            results[frame] = self.decode([*at_frame[:-1], fused], prompt)
-            bank[frame] = self._remember(at_frame[-1], results[frame])
+            decoded = self.decode([*at_frame[:-1], fused], prompt)
+            bank[frame] = self._remember(at_frame[-1], decoded)
             self._forget(bank, frame, kept)
-        frames = [results[frame] for frame in range(length)]
-        return Tracked(
-            torch.stack([one.logits_Mhw for one in frames], 1),
-            torch.stack([one.object_score_M for one in frames], 1),
-        )
+            yield frame, decoded
 
-    def hidden_where_absent(self, tracked: Tracked) -> Tensor:
-        """Mask logits (N, T, h, w) with frames emptied where the object score says "not here"."""
+    def shown(self, decoded: Decoded) -> Tensor:
+        """Mask logits (M, h, w), emptied where the object score says "not here"."""
         if not self.config.hide_absent:
-            return tracked.logits_NThw
-        present = (tracked.object_score_NT > 0)[..., None, None]
-        return torch.where(present, tracked.logits_NThw, HIDDEN_LOGIT)
+            return decoded.logits_Mhw
+        present = (decoded.object_score_M > 0)[:, None, None]
+        return torch.where(present, decoded.logits_Mhw, HIDDEN_LOGIT)
 
     def _without_memory(self, levels: Levels) -> Levels:
         return [*levels[:-1], levels[-1] + self.sam2.no_memory_embedding.view(1, -1, 1, 1)]

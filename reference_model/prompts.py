@@ -75,11 +75,14 @@ def answer_text(config: PromptConfig, tokens: TokenNames, answer: RoleAnswer) ->
 def _names(config: PromptConfig, objects: Sequence[NamedObject]) -> str:
     # From left to right, so that one set of objects has one name.
     ordered = sorted(objects, key=lambda one: (one.x, one.y))
-    return " and ".join(f"{one.colour} {one.shape} {place_words(config, one.x, one.y)}" for one in ordered)
+    names = (f"{one.colour} {one.shape} {place_words(config, one.x, one.y)}" for one in ordered)
+    return " and ".join(name.strip() for name in names)
 
 
 def place_words(config: PromptConfig, x: float, y: float) -> str:
-    """Two words for a place: column and row of a grid over the frame."""
+    """Two words for a place: column and row of a grid over the frame; none where places are not said."""
+    if not config.place_cells:
+        return ""
     last = config.place_cells - 1
     column, row = (min(last, max(0, int(value * config.place_cells))) for value in (x, y))
     return f"x{column} y{row}"

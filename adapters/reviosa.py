@@ -1,0 +1,96 @@
+"""ReVIOSa, the reference model of this project; without options, the small checkpoint that ships with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+from benchmark.adapter import Adapter
+from benchmark.errors import AdapterError
+from benchmark.frames import FrameSequence
+from benchmark.types import AdapterInfo, Prediction, Query, Status
+
+if TYPE_CHECKING:
+    from reference_model.predict import Answer, Predictor
+
+
+@final
+class Reviosa(Adapter):
+    """Runs a ReVIOSa checkpoint.
+
+    Args:
+        checkpoint: folder that `reference_model.train` wrote; the shipped one if not given.
+        threads: CPU threads of torch. One is as fast as two for the shipped model, and many times
+            faster when another process is busy.
+    """
+
+    summary = "ReVIOSa: a vision-language model whose two tokens prompt SAM2"
+    uses_device = True
+    max_queries = 16  # bounds memory: all masks of one call are held at source size
+
+    def __init__(self, checkpoint: Path | None = None, threads: int = 1) -> None:
+        self._checkpoint = checkpoint
+        self._threads = threads
+        self._predictor: Predictor | None = None
+
+    def info(self) -> AdapterInfo:
+        options = {"checkpoint": str(self._checkpoint) if self._checkpoint else "shipped"}
+        if self._predictor is None or self._predictor.loaded is None:
+            return AdapterInfo("reviosa", "1", options=options, shares_video_features=True)
+        loaded = self._predictor.loaded
+        frames = loaded.recipe.model.frames
+        return AdapterInfo(
+            name="reviosa",
+            version="1",
+            revision=loaded.recipe.name,
+            licence="Apache-2.0",
+            trained_on=tuple(loaded.facts["trained_on"]),
+            parameters=sum(one.numel() for one in self._predictor.model.parameters()),
+            weights_digest=loaded.digest,
+            shares_video_features=True,
+            frame_policy=f"{frames.policy}, {frames.language_frames} frames; prompts on the same frames",
+            options=options,
+        )
+
+    def load(self, device: str, seed: int) -> None:
+        """Read the checkpoint. Decoding is greedy, so the seed is not needed."""
+        from reference_model.environment import require_packages
+        from reference_model.predict import load_predictor
+
+        require_packages()
+        if device == "cpu":
+            import torch
+
+            torch.set_num_threads(self._threads)
+        self._predictor = load_predictor(self._checkpoint, device)
+
+    def open_video(self, frames: FrameSequence) -> None:
+        self._loaded().open_video(frames)
+
+    def predict(self, queries: Sequence[Query]) -> list[Prediction]:
+        answers = self._loaded().answer([query.expression for query in queries])
+        return [_prediction(answer) for answer in answers]
+
+    def close_video(self) -> None:
+        if self._predictor is not None:
+            self._predictor.close_video()
+
+    def unload(self) -> None:
+        self._predictor = None
+
+    def _loaded(self) -> Predictor:
+        if self._predictor is None:
+            raise AdapterError("the model is not loaded", where="adapter reviosa", fix="call load first")
+        return self._predictor
+
+
+def _prediction(answer: Answer) -> Prediction:
+    claimed = answer.actor is not None or answer.target is not None
+    return Prediction(
+        actor=answer.actor,
+        target=answer.target,
+        status=Status.OK if claimed else Status.NO_MASK,
+        text=answer.text,
+        frames_used=answer.frames_used,
+    )

@@ -1,0 +1,128 @@
+"""Reading several expressions of one clip at once must equal reading each alone; so must generating."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from reference_model.prompts import NamedObject, RoleAnswer
+from reference_model.vision_language import pack
+from tests.reference_model.conftest import build_mini, mini_model_config
+
+RED = NamedObject("red", "square", 0.2, 0.5)
+BLUE = NamedObject("blue", "disc", 0.8, 0.1)
+TEXTS = ("red square pushing blue square", "blue disc", "object being pushed by object")
+ANSWERS = (RoleAnswer((RED,), (BLUE,)), RoleAnswer((BLUE,)), RoleAnswer((BLUE, RED), (RED,)))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build_mini(seed=1)
+
+
+def frames(batch: int = 1, count: int = 3) -> torch.Tensor:
+    return torch.randn(batch, count, 3, 32, 32, generator=torch.Generator().manual_seed(count))
+
+
+def test_pack_lays_out_segments_positions_and_padding():
+    packed = pack([7, 8], [[[1, 2], [3]], [[4]]], padding_id=0)
+    assert packed.ids_BL.tolist() == [[7, 8, 1, 2, 3], [7, 8, 4, 0, 0]]
+    assert packed.segment_BL.tolist() == [[0, 0, 1, 1, 2], [0, 0, 1, -1, -1]]
+    assert packed.position_BL.tolist() == [[0, 1, 2, 3, 2], [0, 1, 2, 0, 0]]
+    reads = packed.attention_mask()[0, 0]
+    assert reads[4].tolist() == [True, True, False, False, True]  # the frames and itself
+    assert reads[3].tolist() == [True, True, True, True, False]
+    assert not packed.attention_mask()[1, 0, :3, 3:].any()  # nobody reads padding
+
+
+def test_expressions_do_not_see_each_other(model):
+    pixels = frames()
+    together = model.teach(pixels, [TEXTS], [ANSWERS])
+    row = 0
+    for text, answer in zip(TEXTS, ANSWERS, strict=True):
+        alone = model.teach(pixels, [[text]], [[answer]])
+        count = len(alone.rows_R2)
+        torch.testing.assert_close(
+            together.hidden_RD[row : row + count], alone.hidden_RD, atol=1e-5, rtol=1e-5
+        )
+        row += count
+    assert row == len(together.rows_R2) == 5
+
+
+def test_clips_of_one_batch_do_not_see_each_other(model):
+    pixels = frames(batch=2)
+    both = model.teach(pixels, [TEXTS[:1], TEXTS], [ANSWERS[:1], ANSWERS])
+    first = model.teach(pixels[:1], [TEXTS[:1]], [ANSWERS[:1]])
+    torch.testing.assert_close(both.hidden_RD[:2], first.hidden_RD, atol=1e-5, rtol=1e-5)
+
+
+def test_padding_and_packing_match_the_model_called_plainly(model):
+    """The packed pass against InternVL's own forward on one plain conversation."""
+    pixels, text, answer = frames(), TEXTS[0], ANSWERS[0]
+    taught = model.teach(pixels, [[text]], [[answer]])
+    ids = torch.tensor([model.frames_ids(3) + model.question_ids(text) + model.answer_ids(answer)])
+    plain = model.vision_language.internvl(
+        input_ids=ids,
+        pixel_values=pixels[0],
+        attention_mask=torch.ones_like(ids),
+        output_hidden_states=True,
+    ).hidden_states[-1]
+    torch.testing.assert_close(taught.read.hidden_BLD, plain, atol=1e-5, rtol=1e-5)
+
+
+def test_attention_rows_equal_eager_attention(model):
+    pixels = frames()
+    taught = model.teach(pixels, [TEXTS], [ANSWERS], attention_layer=1)
+    own = model.vision_language.attention_rows(taught.packed, taught.read, 1, (0, 1), taught.rows_R2)
+    text = model.vision_language.internvl.model.language_model
+    model.vision_language.internvl.set_attn_implementation("eager")
+    try:
+        mask = torch.where(taught.packed.attention_mask(), 0.0, torch.finfo(torch.float32).min)
+        visual = model.vision_language.visual_tokens(pixels)
+        eager = text(
+            inputs_embeds=model.vision_language._embed(taught.packed.ids_BL, visual),
+            attention_mask=mask,
+            position_ids=taught.packed.position_BL,
+            output_attentions=True,
+        ).attentions[1]
+    finally:
+        model.vision_language.internvl.set_attn_implementation("sdpa")
+    clip, token = taught.rows_R2.unbind(1)
+    torch.testing.assert_close(own, eager[clip, :, token], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(own.sum(-1), torch.ones(own.shape[:2]))
+
+
+def test_attention_rows_need_the_layer_input(model):
+    taught = model.teach(frames(), [TEXTS], [ANSWERS])
+    with pytest.raises(ValueError, match="not asked"):
+        model.vision_language.attention_rows(taught.packed, taught.read, 1, (0,), taught.rows_R2)
+
+
+def test_generation_equals_generating_one_by_one_and_the_taught_hidden_states(model):
+    """Batched, cached, left-padded generation: same words and vectors as alone and as read in one pass."""
+    pixels = frames()
+    visual = model.vision_language.visual_tokens(pixels)
+    prefix = model.frames_ids(3)
+    questions = [model.question_ids(text) for text in TEXTS]
+    assert len({len(question) for question in questions}) > 1
+    together, hidden = model.vision_language.generate(prefix, questions, visual, model.end_id, 6)
+    for row, question in enumerate(questions):
+        alone, alone_hidden = model.vision_language.generate(prefix, [question], visual, model.end_id, 6)
+        assert together[row] == alone[0]
+        torch.testing.assert_close(hidden[row], alone_hidden[0], atol=1e-4, rtol=1e-4)
+        assert len(hidden[row]) == len(together[row])
+        packed = pack(prefix, [[question + together[row]]], model.padding_id)
+        read = model.vision_language.read(packed, visual).hidden_BLD[0]
+        start = len(prefix) + len(question)
+        torch.testing.assert_close(hidden[row], read[start:], atol=1e-4, rtol=1e-4)
+        choices = model.vision_language.logits(read[start - 1 : -1]).argmax(-1).tolist()
+        assert choices == together[row]
+
+
+def test_generation_stops_at_the_end_token_and_at_the_limit(model):
+    visual = model.vision_language.visual_tokens(frames())
+    prefix, question = model.frames_ids(3), model.question_ids(TEXTS[0])
+    free, _ = model.vision_language.generate(prefix, [question], visual, model.end_id, 5)
+    assert len(free[0]) <= 5
+    stopped, hidden = model.vision_language.generate(prefix, [question], visual, free[0][0], 5)
+    assert stopped == [[]] and hidden[0].shape == (0, mini_model_config().vision_language.width)
