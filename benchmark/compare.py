@@ -36,7 +36,7 @@ from benchmark.statistics import (
     paired_differences,
     sample,
 )
-from benchmark.tables import ABSENT, RATE_NAMES, aligned, shortened, shown
+from benchmark.tables import ABSENT, RATE_NAMES, aligned, counted, shortened, shown
 
 Key = tuple[str, str]  # video id, expression id
 LABEL_WIDTH = 22
@@ -267,7 +267,7 @@ def format_comparison(comparison: Comparison) -> str:
     for name, setting in comparison.settings.items():
         head = [name, "J", "F", "J&F", "95% interval", "minus 1st", "95% interval", "verdict"]
         rows = [_cells(row) for row in setting.rows]
-        size = f"{setting.expressions} expressions of {setting.videos} videos"
+        size = f"{counted(setting.expressions, 'expression')} of {counted(setting.videos, 'video')}"
         parts.append(f"{aligned([head, *rows])}\n{size}{_gaps(setting)}")
     if any(comparison.role_errors.values()) and not comparison.common_only:
         parts.append(_role_table(comparison.role_errors))

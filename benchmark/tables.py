@@ -57,6 +57,11 @@ def shown_interval(interval: Interval | None) -> str:
     return ABSENT if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def shortened(text: str, width: int) -> str:
     """The text, cut at `width` with three dots."""
     return text if len(text) <= width else text[: width - 3] + "..."
@@ -67,7 +72,7 @@ def _heading(result: Result) -> str:
     who = f"{adapter.name} {adapter.version}" if adapter else "predictions of an unnamed model"
     lines = [
         f"{shortened(who, 60)} on {dataset.name} {dataset.split}: "
-        f"{dataset.videos} videos, {dataset.expressions} expressions"
+        f"{counted(dataset.videos, 'video')}, {counted(dataset.expressions, 'expression')}"
     ]
     if adapter and adapter.uses_truth:
         lines.append("This adapter sees the truth: a bound of the scale, not a model.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -193,6 +194,25 @@ def test_a_place_that_cannot_be_written_to_is_named(result: Result, tmp_path: Pa
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="a file where a folder is needed"):
         write_result(result, tmp_path / "file" / "folder")
+
+
+def test_a_full_disk_leaves_the_old_result_and_no_litter(
+    result: Result, other: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_result(result, tmp_path)
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("benchmark.result_files.np.savez", full)
+    with pytest.raises(OutputError, match=r"frame_scores\.npz: cannot write; found No space left on device"):
+        write_result(other, tmp_path, replace=True)
+    assert sorted(one.name for one in tmp_path.iterdir()) == sorted(FILES)
+    found = read_result(path)
+    assert found.scores_digest == result.scores_digest
+    # The table was replaced before the disk was full: noticed, not mixed up.
+    with pytest.raises(ResultError, match="not the one this result was written with"):
+        read_expressions(path, found)
 
 
 def test_a_result_over_no_expression_is_written_too(tmp_path: Path) -> None:
