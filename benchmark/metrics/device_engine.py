@@ -15,17 +15,17 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import EnvironmentProblem, MaskError, UsageError
-from benchmark.masks import runs_from_text
 from benchmark.metrics import packed_tensors
 from benchmark.metrics.definition import COLUMNS, Counts, boundary_radius, check_radius
 from benchmark.metrics.packed_engine import widening_steps
 from benchmark.metrics.packed_tensors import Packed
+from benchmark.run_lengths import runs_from_text
 
 if TYPE_CHECKING:
     from torch import Tensor, device
@@ -140,6 +140,21 @@ def track_counts(
             .cpu()
             .numpy()
         )
+    return np.concatenate(parts)
+
+
+def mask_counts(truth: NDArray[Any], predicted: NDArray[Any], radius: int) -> Counts:
+    """Counts (T, 6) of two (T, H, W) arrays of bool or uint8 on the host, a chunk at a time on the device.
+
+    Raises:
+        EnvironmentProblem: when there is no CUDA device.
+    """
+    where = require_device()
+    step = max(1, CHUNK_BYTES // (2 * truth[0].size)) if len(truth) else 1
+    parts = [np.zeros((0, len(COLUMNS)), np.int64)]
+    for first in range(0, len(truth), step):
+        pair = (_upload(masks[first : first + step], where) for masks in (truth, predicted))
+        parts.append(tensor_counts(*pair, radius=radius).numpy())
     return np.concatenate(parts)
 
 

@@ -1,0 +1,251 @@
+"""`score_tracks`: J and F of two mask tracks, in whatever form they come.
+
+    from benchmark.metrics import score_tracks
+
+    scores = score_tracks(truth, predicted)
+    print(scores.j_mean, scores.f_mean, scores.jf_mean)
+
+A track may be
+
+    a `MaskTrack`
+    a sequence of run-length masks, one for each frame: COCO dicts ({"size", "counts"}), compressed counts
+        as bytes or str (then `size` is needed), or `None` for a frame without pixels
+    a (T, H, W) array, NumPy or torch, on the CPU or a CUDA device: bool, uint8 (non-zero is foreground)
+        or floating point (above `threshold` is foreground)
+    a folder of PNG files, one for each frame, in alphabetical order; any non-zero pixel is foreground
+
+Truth and prediction need not come in the same form. Two CUDA tensors are scored where they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.errors import MaskError
+from benchmark.mask_batches import canonical_texts
+from benchmark.masks import area, decode_track, encode_track
+from benchmark.metrics import engines
+from benchmark.metrics.definition import Counts, boundary_radius, check_radius
+from benchmark.metrics.families import Areas, CountedTrack
+from benchmark.metrics.scores import Scores, boundary_accuracy, region_similarity
+from benchmark.png_masks import frame_names, read_folder
+from benchmark.run_lengths import text_from_runs
+from benchmark.types import MaskTrack
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RunLength: TypeAlias = "Mapping[str, Any] | bytes | str | None"
+Track: TypeAlias = "MaskTrack | Sequence[RunLength] | NDArray[Any] | Tensor | Path | str"
+
+CHUNK_PIXELS = 16 << 20
+"""Pixels of one side that are read from PNG files before they are counted."""
+
+
+@dataclass(frozen=True)
+class TrackScores:
+    """Scores (0 to 1) of one track: `counted` holds the integers, everything else follows from them."""
+
+    counted: CountedTrack
+
+    @cached_property
+    def j(self) -> Scores:
+        """Region similarity J of each frame, (T,)."""
+        return region_similarity(self.counted.counts)
+
+    @cached_property
+    def f(self) -> Scores:
+        """Boundary accuracy F of each frame, (T,)."""
+        return boundary_accuracy(self.counted.counts)
+
+    @property
+    def j_mean(self) -> float:
+        """J averaged over frames."""
+        return float(np.mean(self.j))
+
+    @property
+    def f_mean(self) -> float:
+        """F averaged over frames."""
+        return float(np.mean(self.f))
+
+    @property
+    def jf_mean(self) -> float:
+        """J&F: the mean of both."""
+        return float((np.mean(self.j) + np.mean(self.f)) / 2)
+
+    @property
+    def absent(self) -> NDArray[np.bool_]:
+        """Frames whose truth has no pixel, (T,)."""
+        frames: NDArray[np.bool_] = self.counted.truth_areas == 0
+        return frames
+
+
+def score_tracks(
+    truth: Track,
+    predicted: Track,
+    *,
+    size: tuple[int, int] | None = None,
+    radius: int | None = None,
+    threshold: float = 0.0,
+    engine: str = "auto",
+) -> TrackScores:
+    """J and F of every frame of two tracks; see the module for the forms they may come in.
+
+    Args:
+        size: (height, width), needed when run-length masks do not say it.
+        radius: boundary tolerance in pixels; by default 0.8% of the frame diagonal, rounded up.
+        threshold: of floating-point masks: 0 for logits, 0.5 for probabilities.
+        engine: one of `engines.ENGINES`; the numbers do not depend on it. CUDA tensors are counted on
+            their device whatever it is.
+
+    Raises:
+        MaskError: when a track is none of these forms, does not decode, holds NaN, or the two differ in
+            size or length, or have no frame.
+        EnvironmentProblem, UsageError, ProtocolError: as `engines.track_counts`.
+    """
+    if radius is not None:
+        check_radius(radius)
+    if isinstance(truth, (str, Path)) and isinstance(predicted, (str, Path)):
+        return TrackScores(_count_folders(Path(truth), Path(predicted), radius, engine))
+    sides = [
+        _dense_or_track(track, name, size) for track, name in ((truth, "truth"), (predicted, "prediction"))
+    ]
+    if any(_is_on_device(side) for side in sides):
+        return TrackScores(_count_on_device(sides, radius, threshold))
+    return TrackScores(_count_on_host([_on_host(side, threshold) for side in sides], radius, engine))
+
+
+def _dense_or_track(track: Track, name: str, size: tuple[int, int] | None) -> Any:
+    """A `MaskTrack`, a NumPy array or a torch tensor."""
+    if isinstance(track, (str, Path)):
+        folder = Path(track)
+        return np.concatenate(list(read_folder(folder, frame_names(folder), 64)))
+    if isinstance(track, MaskTrack) or hasattr(track, "dtype"):
+        return track
+    if isinstance(track, Sequence):
+        return _track_of_texts(track, name, size)
+    raise MaskError(
+        f"the {name} is no track", expected="run-length masks, an array or a folder", found=str(type(track))
+    )
+
+
+def _track_of_texts(masks: Sequence[RunLength], name: str, size: tuple[int, int] | None) -> MaskTrack:
+    sizes = {tuple(mask["size"]) for mask in masks if isinstance(mask, Mapping)} | ({size} if size else set())
+    if len(sizes) != 1:
+        raise MaskError(
+            f"the {name} must have one frame size",
+            expected="COCO masks of one size, or `size=(height, width)`",
+            found=str(sorted(sizes)) if sizes else "none",
+        )
+    height, width = sizes.pop()
+    texts = [_text(mask, f"frame {index} of the {name}") for index, mask in enumerate(masks)]
+    tidy = canonical_texts(texts, height, width)
+    for index, error in tidy.errors.items():
+        problem = error.problems[0]
+        raise MaskError(
+            problem.what,
+            where=f"frame {index} of the {name}",
+            expected=problem.expected,
+            found=problem.found,
+        ) from error
+    return MaskTrack(height, width, tidy.texts)
+
+
+def _text(mask: RunLength, where: str) -> bytes | None:
+    counts = mask.get("counts") if isinstance(mask, Mapping) else mask
+    if isinstance(counts, str):
+        return counts.encode("latin-1", "replace")
+    if counts is None or isinstance(counts, bytes):
+        return counts
+    if isinstance(counts, Sequence) and all(isinstance(run, int) for run in counts):
+        return text_from_runs(np.array(counts, np.int64))
+    raise MaskError("not a run-length mask", where=where, expected="COCO counts", found=type(counts).__name__)
+
+
+def _is_on_device(side: Any) -> bool:
+    return bool(getattr(side, "is_cuda", False))
+
+
+def _on_host(side: Any, threshold: float) -> Any:
+    """A `MaskTrack` or a NumPy array of bool or uint8."""
+    if isinstance(side, MaskTrack):
+        return side
+    if not isinstance(side, np.ndarray):  # a torch tensor: its own comparison knows every dtype
+        if side.dtype.is_floating_point:
+            unclear, side = bool(side.isnan().any()), side > threshold
+            if unclear:
+                raise _not_a_number()
+        return side.detach().numpy()
+    if side.dtype.kind == "f":
+        if np.isnan(side).any():
+            raise _not_a_number()
+        return side > threshold
+    return side
+
+
+def _not_a_number() -> MaskError:
+    return MaskError("a mask holds values that are not numbers", found="NaN")
+
+
+def _count_on_host(sides: list[Any], radius: int | None, engine: str) -> CountedTrack:
+    truth, predicted = sides
+    if isinstance(truth, MaskTrack) != isinstance(predicted, MaskTrack):
+        truth, predicted = (side if isinstance(side, MaskTrack) else encode_track(side) for side in sides)
+    if isinstance(truth, MaskTrack):
+        height, width = truth.height, truth.width
+        areas = np.array([area(text, height, width) for text in truth.counts], np.int64)
+        tolerance = boundary_radius(height, width) if radius is None else radius
+        counts = engines.track_counts(truth, predicted, tolerance, engine)
+    else:
+        counts, areas = _count_arrays(truth, predicted, radius, engine)
+        height, width = truth.shape[1:]
+    return _checked(counts, areas, height * width)
+
+
+def _count_arrays(
+    truth: NDArray[Any], predicted: NDArray[Any], radius: int | None, engine: str
+) -> tuple[Counts, Areas]:
+    usual = boundary_radius(*truth.shape[1:]) if truth.ndim == 3 and 0 not in truth.shape[1:] else 0
+    counts = engines.mask_counts(truth, predicted, usual if radius is None else radius, engine)
+    return counts, np.count_nonzero(truth, axis=(1, 2)).astype(np.int64)
+
+
+def _count_on_device(sides: list[Any], radius: int | None, threshold: float) -> CountedTrack:
+    import torch
+
+    from benchmark.metrics.device_engine import tensor_counts
+
+    where = next(side.device for side in sides if _is_on_device(side))
+    tensors = []
+    for side in sides:
+        dense = decode_track(side) if isinstance(side, MaskTrack) else side
+        tensors.append((torch.from_numpy(dense) if isinstance(dense, np.ndarray) else dense).to(where))
+    counted = tensor_counts(tensors[0], tensors[1], radius=radius, threshold=threshold)
+    counts = counted.numpy()
+    return _checked(counts, counted.truth_areas.cpu().numpy(), tensors[0].shape[1] * tensors[0].shape[2])
+
+
+def _count_folders(truth: Path, predicted: Path, radius: int | None, engine: str) -> CountedTrack:
+    """A few frames at a time; the truth's files say which frames there are."""
+    names = frame_names(truth)
+    frame_names(predicted)
+    first = next(read_folder(truth, names[:1], 1))
+    pixels = int(first[0].size)
+    at_once = max(1, CHUNK_PIXELS // pixels)
+    chunks = zip(read_folder(truth, names, at_once), read_folder(predicted, names, at_once), strict=True)
+    parts = [_count_arrays(ours, theirs, radius, engine) for ours, theirs in chunks]
+    counts, areas = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return _checked(counts, areas, pixels)
+
+
+def _checked(counts: Counts, areas: Areas, pixels: int) -> CountedTrack:
+    if not len(counts):
+        raise MaskError("a track without frames has no score", expected="at least one frame")
+    return CountedTrack(counts, areas, pixels)

@@ -1,0 +1,195 @@
+"""Mask PNGs read quickly: index maps of whole folders, a few frames at a time.
+
+Mask images inflate to long stretches of zeros. Three quarters of the usual reading time is inflating
+them, in which zlib-ng is several times faster than zlib; it is used where the package `zlib-ng` is
+installed (`pip install interrvos-referee[fast-png]`), and so is the compiled part of this package.
+Without either, and for PNGs other than 8-bit or smaller grey and palette images in plain row order,
+Pillow reads the file; the pixels are the same.
+"""
+
+from __future__ import annotations
+
+import importlib
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.errors import MaskError
+from benchmark.run_lengths import MAX_PIXELS
+
+try:
+    from benchmark import _png_rows as _compiled
+except ImportError:  # not built: no compiler at installation, or the sources are used uninstalled
+    _ROWS = None
+else:
+    _ROWS = _compiled
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+GREY, PALETTE = 0, 3
+
+IndexMap = NDArray[np.uint8]
+"""(H, W): grey values or palette indices; 0 is background."""
+
+
+class Header(NamedTuple):
+    """What a PNG says about itself (its IHDR chunk)."""
+
+    width: int
+    height: int
+    depth: int
+    colour: int
+    compression: int
+    filtering: int
+    interlaced: int
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row, without the filter number before it."""
+        return (self.width * self.depth + 7) // 8
+
+
+def read_index_map(path: Path) -> IndexMap:
+    """Grey values or palette indices of a one-channel PNG.
+
+    Raises:
+        MaskError: when the file is missing, damaged, or has more than one channel.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MaskError("cannot read a mask PNG", where=str(path), found=error.strerror or "") from error
+    return decode_index_map(data, str(path))
+
+
+def decode_index_map(data: bytes, where: str = "PNG data") -> IndexMap:
+    """As `read_index_map`, from the bytes of a file; `where` is for messages."""
+    header, packed = _chunks(data, where)
+    if header.colour not in (GREY, PALETTE) or header.depth > 8:
+        raise MaskError(
+            "a mask PNG must have one channel of at most 8 bits",
+            where=where,
+            expected="a grey or palette image",
+            found=f"colour type {header.colour} of {header.depth} bits",
+        )
+    if _ROWS is None or header.interlaced or header.depth not in (1, 2, 4, 8):
+        return _read_with_pillow(data, where)
+    raw = _inflate(packed, header.height * (header.row_bytes + 1), where)
+    rows = np.empty((header.height, header.row_bytes), np.uint8)
+    unknown = _ROWS.unfilter(raw, header.height, header.row_bytes, rows)
+    if unknown:
+        raise MaskError("not a readable PNG", where=where, found=f"row filter {unknown}")
+    return rows if header.depth == 8 else _unpacked(rows, header)
+
+
+def frame_names(folder: Path) -> list[str]:
+    """Names of the PNG files of a folder, in alphabetical order, without their ending.
+
+    Raises:
+        MaskError: when the folder is missing or holds none.
+    """
+    names = sorted(path.stem for path in folder.glob("*.png")) if folder.is_dir() else []
+    if not names:
+        raise MaskError(
+            "no mask PNGs here",
+            where=str(folder),
+            expected="a folder of files such as 00000.png",
+            found="no such folder" if not folder.is_dir() else "none",
+        )
+    return names
+
+
+def read_folder(folder: Path, names: Sequence[str], at_once: int) -> Iterator[NDArray[np.uint8]]:
+    """Index maps (n, H, W) of the named frames of a folder, at most `at_once` frames each.
+
+    Raises:
+        MaskError: naming the first file that is missing, damaged or of another size than the first.
+    """
+    shape: tuple[int, ...] = ()
+    for first in range(0, len(names), at_once):
+        maps = []
+        for name in names[first : first + at_once]:
+            maps.append(read_index_map(folder / f"{name}.png"))
+            shape = shape or maps[0].shape
+            if maps[-1].shape != shape:
+                raise MaskError(
+                    "frames of one track differ in size",
+                    where=str(folder / f"{name}.png"),
+                    expected=f"{shape[0]}x{shape[1]}",
+                    found=f"{maps[-1].shape[0]}x{maps[-1].shape[1]}",
+                )
+        yield np.stack(maps)
+
+
+def inflater() -> str:
+    """The package that inflates: "zlib_ng" where it is installed, else "zlib"."""
+    return "zlib" if _inflate_module() is zlib else "zlib_ng"
+
+
+@cache
+def _inflate_module() -> Any:
+    try:
+        return importlib.import_module("zlib_ng.zlib_ng")
+    except ImportError:
+        return zlib
+
+
+def _chunks(data: bytes, where: str) -> tuple[Header, bytes]:
+    """The header and all compressed data, every chunk's checksum verified."""
+    header, parts, place = None, [], len(SIGNATURE)
+    if not data.startswith(SIGNATURE):
+        raise MaskError("not a readable PNG", where=where, found="another kind of file")
+    while len(data) - place >= 12:
+        length, kind = struct.unpack_from(">I4s", data, place)
+        body, place = data[place + 8 : place + 8 + length], place + 12 + length
+        if place > len(data):
+            break
+        if zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(data[place - 4 : place], "big"):
+            raise MaskError("not a readable PNG", where=where, found="a chunk with a wrong checksum")
+        if kind == b"IHDR" and length == 13:
+            header = Header(*struct.unpack(">IIBBBBB", body))
+        elif kind == b"IDAT":
+            parts.append(body)
+        elif kind == b"IEND":
+            break
+    if header is None or not parts or not 0 < header.width * header.height <= MAX_PIXELS:
+        raise MaskError("not a readable PNG", where=where, found="it is cut off, or without an image")
+    return header, parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _inflate(packed: bytes, size: int, where: str) -> bytes:
+    module = _inflate_module()
+    stream = module.decompressobj()
+    try:
+        raw: bytes = stream.decompress(packed, size + 1)  # no further, however much there is
+    except module.error as error:
+        raise MaskError("not a readable PNG", where=where, found=str(error)) from error
+    if len(raw) != size or not (stream.eof or stream.decompress(stream.unconsumed_tail, 1) == b""):
+        raise MaskError("not a readable PNG", where=where, found="an image of another length than it says")
+    return raw
+
+
+def _unpacked(rows: IndexMap, header: Header) -> IndexMap:
+    """One byte a pixel from rows of 1, 2 or 4 bits a pixel, the first in the highest bits."""
+    if header.depth == 1:
+        return np.unpackbits(rows, axis=1, count=header.width)
+    shifts = np.arange(8 - header.depth, -1, -header.depth, dtype=np.uint8)
+    pixels = (rows[:, :, None] >> shifts) & np.uint8((1 << header.depth) - 1)
+    return pixels.reshape(header.height, -1)[:, : header.width]
+
+
+def _read_with_pillow(data: bytes, where: str) -> IndexMap:
+    import io
+
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.array(image).astype(np.uint8)
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise MaskError("not a readable PNG", where=where, found=str(error)) from error
