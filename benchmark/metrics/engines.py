@@ -5,7 +5,8 @@ Every engine returns the same integers for the same masks:
     reference   `definition`, on dense masks; the one to read, and the slowest
     numpy       `packed_engine`, bit-packed lines in NumPy
     cpu         `compiled_engine`, the C core; where it was not built, `numpy` with a note in the log
-    auto        the fastest one on this machine
+    cuda        `device_engine`, on a GPU; for masks that are there already and for large batches
+    auto        the fastest one on this machine's processor
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from numpy.typing import NDArray
 
 from benchmark.errors import MaskError, UsageError
 from benchmark.masks import decode_track, encode_track
-from benchmark.metrics import compiled_engine, packed_engine
+from benchmark.metrics import compiled_engine, device_engine, packed_engine
 from benchmark.metrics.definition import COLUMNS, Counts, check_radius, frame_counts
 from benchmark.types import MaskTrack
 
-ENGINES = ("auto", "reference", "numpy", "cpu")
+ENGINES = ("auto", "reference", "numpy", "cpu", "cuda")
 
 TrackPair = tuple[MaskTrack, MaskTrack, int]
 """Truth, prediction and boundary radius of one pair of tracks."""
@@ -57,7 +58,11 @@ def track_counts(truth: MaskTrack, predicted: MaskTrack, radius: int, engine: st
     _check_alike((len(truth), truth.height, truth.width), (len(predicted), predicted.height, predicted.width))
     if chosen == "reference":
         return _reference_counts(decode_track(truth), decode_track(predicted), radius)
-    count = compiled_engine.track_counts if chosen == "cpu" else packed_engine.track_counts
+    count = {
+        "cpu": compiled_engine.track_counts,
+        "numpy": packed_engine.track_counts,
+        "cuda": device_engine.track_counts,
+    }[chosen]
     return count(truth.counts, predicted.counts, truth.height, truth.width, radius)
 
 
@@ -116,16 +121,19 @@ def mask_counts(truth: NDArray[Any], predicted: NDArray[Any], radius: int, engin
     _check_alike(truth.shape, predicted.shape)
     if chosen == "reference":
         return _reference_counts(truth, predicted, radius)
-    if chosen == "cpu" and compiled_engine.can_count_masks(*truth.shape[1:], radius):
+    if chosen == "cuda":
+        return device_engine.mask_counts(truth, predicted, radius)
+    if chosen == "cpu" and compiled_engine.can_count_masks(truth.shape[1], truth.shape[2], radius):
         return compiled_engine.mask_counts(truth, predicted, radius)
     return track_counts(encode_track(truth), encode_track(predicted), radius, chosen)
 
 
 def resolved_engine(engine: str) -> str:
-    """The engine that will do the work: "reference", "numpy" or "cpu".
+    """The engine that will do the work: "reference", "numpy", "cpu" or "cuda".
 
     Raises:
         UsageError: when there is no such engine.
+        EnvironmentProblem: when "cuda" is asked for and torch or a CUDA device is missing.
     """
     if engine not in ENGINES:
         raise UsageError("unknown metric engine", expected=" or ".join(ENGINES), found=engine)
@@ -134,6 +142,8 @@ def resolved_engine(engine: str) -> str:
             return "cpu"
         _say_once_that_it_is_slower()
         return "numpy"
+    if engine == "cuda":
+        device_engine.require_device()
     return engine
 
 
