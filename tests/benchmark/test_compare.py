@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from tiny_clips import ACTOR_ONLY, empty_answers, oracle_answers, random_answers, scored, tiny_dataset
 
-from benchmark.compare import compare_results, format_comparison, main
+from benchmark.compare import format_comparison, main
+from benchmark.comparison import compare_results
 from benchmark.errors import ResultError, UsageError
 from benchmark.result_files import write_result
 from benchmark.results import ProtocolFacts, Result, sealed

@@ -268,7 +268,7 @@ def released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def write_official(dataset: Any, stored: Any, path: Path) -> None:
     """Predictions as the official inference script stores them: masks for every frame, of both roles."""
     nothing = np.array([HEIGHT * WIDTH])
-    from benchmark.masks import text_from_runs
+    from benchmark.run_lengths import text_from_runs
 
     def listed(track: Any, length: int) -> list[dict[str, Any]]:
         counts = track.counts if track else (None,) * length
