@@ -275,6 +275,9 @@ def write_official(dataset: Any, stored: Any, path: Path) -> None:
         texts = [text or text_from_runs(nothing) for text in counts]
         return [{"size": [HEIGHT, WIDTH], "counts": text.decode()} for text in texts]
 
+    def said(one: StoredPrediction) -> str:
+        return "Sure, [SEG]." if one.target is None else "Sure, [SEG] and [SEG_OBJ]."
+
     content: dict[str, Any] = {}
     for video in dataset.videos:
         length = len(video.frame_names)
@@ -283,7 +286,7 @@ def write_official(dataset: Any, stored: Any, path: Path) -> None:
                 "index": 0,
                 "video_id": video.video_id,
                 "exp_id": one.expression_id,
-                "text_prediction": "[SEG] and [SEG_OBJ]",
+                "text_prediction": said(stored[video.video_id][one.expression_id]),
                 "frames": list(video.frame_names),
                 "exp": f"<image>\nPlease segment {one.text}.",
                 "prediction_masks_act": listed(stored[video.video_id][one.expression_id].actor, length),
@@ -315,6 +318,8 @@ def test_the_command_scores_the_official_file_as_our_own_records(
             getattr(expected.settings[name], key) for key in ("j", "f", "jf")
         )
         assert one.intervals == expected.settings[name].intervals
+    assert found.role_errors == expected.role_errors
+    assert found.predictions == expected.predictions  # the digest does not depend on the container
     assert found.provenance["command"].startswith("python -m benchmark.score --predictions ")
 
 
