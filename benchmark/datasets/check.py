@@ -92,7 +92,9 @@ def check_split(split_folder: SplitFolder) -> CheckReport:
         )
     try:
         with (
-            tqdm(desc=f"checking {split_folder.folder}", unit=" videos") as bar,
+            tqdm(
+                desc=f"checking {split_folder.folder}", unit=" videos", total=_video_count(split_folder)
+            ) as bar,
             JsonStream(split_folder.expressions) as stream,
         ):
             for member in video_members(stream):
@@ -107,6 +109,12 @@ def check_split(split_folder: SplitFolder) -> CheckReport:
     if masks is not None:
         _check_unused(masks, used, report)
     return report
+
+
+def _video_count(split_folder: SplitFolder) -> int:
+    """How many videos there are to look at, for the progress bar."""
+    with JsonStream(split_folder.expressions) as stream:
+        return sum(1 for _ in video_members(stream))
 
 
 def _masks(split_folder: SplitFolder, report: CheckReport) -> MaskIndex | None:
