@@ -1,7 +1,7 @@
 """The compiled part of the package; everything else is declared in pyproject.toml.
 
-The extension is optional: where there is no C compiler the installation goes on without it, and the
-NumPy engine counts the same numbers more slowly.
+The extensions are optional: where there is no C compiler the installation goes on without them, NumPy
+counts the same numbers more slowly, and Pillow reads the mask images.
 """
 
 import sys
@@ -19,8 +19,16 @@ setup(
             depends=[str(path) for path in sorted(CORE.glob("*.h"))],
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
             py_limited_api=True,
+            extra_compile_args=["/O2"] if sys.platform == "win32" else ["-std=c11", "-O3", "-fno-tree-slp-vectorize"],
+            optional=True,
+        ),
+        Extension(
+            "benchmark._png_rows",
+            sources=["benchmark/png_rows.c"],
+            define_macros=[("Py_LIMITED_API", "0x030B0000")],
+            py_limited_api=True,
             extra_compile_args=["/O2"] if sys.platform == "win32" else ["-std=c11", "-O3"],
             optional=True,
-        )
+        ),
     ],
 )

@@ -254,3 +254,18 @@ def object_pair(rng: Generator, height: int, width: int) -> tuple[Mask, Mask]:
     if rng.random() < 0.03:
         predicted = np.zeros_like(predicted)
     return truth, predicted
+
+
+def numbered_pair(index: int) -> Pair:
+    """The pair number `index` of a fixed endless list: small ones, one in 50 larger, one in 2,000 of 4K."""
+    rng = np.random.default_rng([20170101, index])
+    if index % 2000 == 1999:
+        large = rng.random()
+        pair = adversarial_pair(rng, longest=400 if large < 0.2 else 4096, widest_radius=12)
+        if large < 0.5:
+            truth, predicted = object_pair(rng, 2160, 3840)
+            return Pair(truth, predicted, 36 if large < 0.1 else pair.radius, "object_4k")
+        return pair
+    if index % 50 == 49:
+        return adversarial_pair(rng, longest=1300, widest_radius=24)
+    return adversarial_pair(rng, longest=260)

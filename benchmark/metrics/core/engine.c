@@ -63,6 +63,6 @@ void make_plan(disk_plan *plan, int radius) {
         used += add_steps(plan->step + used, half_chord(radius, distance) - narrower);
     }
     plan->first[radius + 1] = used;
-    plan->inner_lines = radius * 2 / 7;
+    plan->inner_lines = INNER_LINES(radius);
     plan->inner_steps = add_steps(plan->inner_step, half_chord(radius, plan->inner_lines));
 }

@@ -13,32 +13,65 @@
 
 /* How the bit lines of a box lie in memory.
  *
- * Single: a line is one tile. Its bits start at `first_bit`, with at least half a radius of zero bits on
- * both sides, where widened bits can go and come back from.
- * Many: a line is a zero word, its words, and zero words; tile k begins at word k * (tile words - 2), and
- * its first and last word are halo, owned by its neighbours.
- * There is one line more than `lines`, repeating the last one at the frame's border and zero elsewhere.
+ * A line that fits into a tile starts at `first_bit` with zero bits before and behind it, at least half a
+ * radius each: there widened bits can go and come back from, and two neighbouring lines are a radius
+ * apart. Short lines share a tile: a tile is `tile_words` / `stride` lines.
+ *
+ * A longer line is cut into tiles that overlap by their first and last word. Column k holds the k-th tile
+ * of every line; it counts its core, the words between. What widening gets wrong at the ends of a tile
+ * does not reach the core as long as the radius is below 63.
  */
 typedef struct {
     int32_t lines, bits;
-    int32_t first_bit;
-    int32_t tile_words, tiles; /* tiles == 0: single */
-    ptrdiff_t stride;          /* words from line to line */
+    int32_t first_bit; /* of a line in its tile, in column 0 */
+    int32_t tile_words, stride; /* stride: words from line to line */
+    int32_t tiles, columns;     /* tiles in a column */
     bool ends_lines, ends_bits; /* the box ends where the frame ends: repeat the last line or bit */
 } layout;
 
+#define LONGEST_TILE 8
+#define NARROWEST_TILE (VECTOR_WORDS < 2 ? 2 : VECTOR_WORDS)
+#define CORE_BITS (64 * (LONGEST_TILE - 2))
+
+/* One column: its part of both masks, with one line more than `lines` (the last one again where the frame
+ * ends, else zero), and what its bits mean, for one tile. */
 typedef struct {
-    uint64_t *mask[2], *border[2];
-    uint64_t *valid, *last_row; /* one line each: bits inside of the box; its last bit if it is repeated */
-    int32_t *place[2], *left;   /* lists of tiles, as word offsets into the maps */
+    uint64_t *mask[2];
+    uint64_t valid[LONGEST_TILE];        /* bits inside of the box */
+    uint64_t valid_at_end[LONGEST_TILE]; /* the same in the last tile, which may have fewer lines */
+    uint64_t core[LONGEST_TILE];         /* bits counted in this column */
+    uint64_t last_row[LONGEST_TILE];     /* the last bit of a line, if it is repeated */
+} column;
+
+/* Borders of one column at a time, with a radius of empty lines around, and lists of their tiles that are
+ * not empty (as word offsets). */
+typedef struct {
+    uint64_t *border[2];
+    int32_t *place[2], *left;
     int32_t places[2];
+    uint64_t *mask[2];
+    ptrdiff_t column_words;
 } maps;
 
 typedef struct {
     int32_t first_line, last_line, first_bit, last_bit;
 } box;
 
-#define MANY_TILE_WORDS 8
+/* The tolerances of usual frame sizes (360, 480, 720 and 1080 lines) get code of their own, in which the
+ * disk is a constant; every other radius follows the plan. */
+#if defined(UNROLL)
+#define EACH_USUAL_RADIUS(DO) DO(6) DO(7) DO(8) DO(12) DO(18)
+
+/* Half the chord of a disk; with constant arguments the compiler works it out. */
+INLINE int chord(const int radius, const int distance) {
+    int half = 0;
+    UNROLL for (int k = 1; k <= radius; k++) half += k * k + distance * distance <= radius * radius;
+    return half;
+}
+#else
+#define EACH_USUAL_RADIUS(DO)
+#endif
+
 #if VECTOR_WORDS <= 2
 #define TILE_WORDS 2
 #include "tiles.h"
@@ -53,61 +86,92 @@ typedef struct {
 /* ------------------------------------------------------------------ layout */
 
 static layout layout_of(const box *b, int32_t frame_lines, int32_t frame_bits, int radius) {
-    layout shape;
     const int margin = (radius + 1) / 2;
-    memset(&shape, 0, sizeof shape);
+    layout shape;
     shape.lines = b->last_line - b->first_line + 1;
     shape.bits = b->last_bit - b->first_bit + 1;
     shape.ends_lines = b->last_line == frame_lines - 1;
     shape.ends_bits = b->last_bit == frame_bits - 1;
-    for (int words = VECTOR_WORDS < 2 ? 2 : VECTOR_WORDS; words <= MANY_TILE_WORDS; words *= 2) {
-        if (shape.bits + 2 * margin <= 64 * words) {
-            shape.tile_words = words;
-            shape.stride = words;
-            shape.first_bit = margin;
-            return shape;
-        }
+    shape.columns = 1;
+    shape.first_bit = margin;
+    shape.stride = 1;
+    while (shape.stride < LONGEST_TILE && shape.bits + 2 * margin > 64 * shape.stride) shape.stride *= 2;
+    if (shape.bits + 2 * margin > 64 * shape.stride) {
+        shape.columns = (shape.bits - 1) / CORE_BITS + 1;
+        shape.first_bit = 64;
     }
-    const int32_t words = (shape.bits - 1) / 64 + 1, core = MANY_TILE_WORDS - 2;
-    shape.tile_words = MANY_TILE_WORDS;
-    shape.tiles = (words - 1) / core + 1;
-    shape.stride = (ptrdiff_t)core * shape.tiles + 2;
-    shape.first_bit = 64;
+    shape.tile_words = shape.stride < NARROWEST_TILE ? NARROWEST_TILE : shape.stride;
+    const int32_t lines_per_tile = shape.tile_words / shape.stride;
+    shape.tiles = (shape.lines - 1) / lines_per_tile + 1;
     return shape;
 }
 
-/* Room for all maps of a layout, with the masks, the lines around the borders and the row masks set. */
+/* Room for all maps of a layout; masks and the lines around borders are cleared. */
 static bool prepare_maps(workspace *scratch, const layout *shape, int radius, maps *map) {
-    const uint64_t stride = (uint64_t)shape->stride, lines = (uint64_t)shape->lines;
-    const uint64_t mask_words = (lines + 1) * stride;
-    const uint64_t border_words = (lines + 2 * (uint64_t)radius) * stride;
-    const uint64_t tiles = lines * (uint64_t)(shape->tiles ? shape->tiles : 1) + 1;
-    const uint64_t words = 2 * mask_words + 2 * border_words + 2 * stride;
+    const uint64_t tile_words = (uint64_t)shape->tile_words, tiles = (uint64_t)shape->tiles;
+    /* One tile more, for the line beyond the last. */
+    const uint64_t column_words = (tiles + 1) * tile_words;
+    const uint64_t mask_words = column_words * (uint64_t)shape->columns;
+    const uint64_t around = ((uint64_t)radius * (uint64_t)shape->stride / tile_words + 1) * tile_words;
+    const uint64_t border_words = tiles * tile_words + 2 * around;
     /* Below this, neither the byte counts nor the 32-bit word offsets overflow. */
-    if (words > MAX_SCRATCH_BYTES / 8) return false;
-    uint64_t *all = reserve(&scratch->lines, 8 * words);
-    int32_t *lists = reserve(&scratch->work, 3 * 4 * tiles);
+    if (mask_words > MAX_SCRATCH_BYTES / 32 || border_words > MAX_SCRATCH_BYTES / 32) return false;
+    uint64_t *all = reserve(&scratch->lines, 8 * (2 * mask_words + 2 * border_words));
+    int32_t *lists = reserve(&scratch->work, 3 * 4 * (tiles + 1));
     if (!all || !lists) return false;
-    map->mask[0] = all;
-    map->mask[1] = all + mask_words;
-    map->valid = all + 2 * mask_words;
-    map->last_row = map->valid + stride;
-    memset(all, 0, (size_t)(8 * (2 * mask_words + 2 * stride)));
+    memset(all, 0, (size_t)(8 * 2 * mask_words));
+    map->column_words = (ptrdiff_t)column_words;
     for (int side = 0; side < 2; side++) {
-        uint64_t *around = all + 2 * mask_words + 2 * stride + (uint64_t)side * border_words;
-        map->border[side] = around + (uint64_t)radius * stride;
-        memset(around, 0, (size_t)(8 * (uint64_t)radius * stride));
-        memset(map->border[side] + lines * stride, 0, (size_t)(8 * (uint64_t)radius * stride));
-        map->place[side] = lists + (uint64_t)side * tiles;
+        uint64_t *edge = all + 2 * mask_words + (uint64_t)side * border_words;
+        map->mask[side] = all + (uint64_t)side * mask_words;
+        map->border[side] = edge + around;
+        memset(edge, 0, (size_t)(8 * around));
+        memset(map->border[side] + tiles * tile_words, 0, (size_t)(8 * around));
+        map->place[side] = lists + (uint64_t)side * (tiles + 1);
     }
-    map->left = lists + 2 * tiles;
+    map->left = lists + 2 * (tiles + 1);
     return true;
 }
 
-/* Sets bits from .. last of a line, inclusive. */
-INLINE void fill_bits(uint64_t *line, int32_t from, int32_t last) {
-    const int32_t first_word = from >> 6, last_word = last >> 6;
-    const uint64_t head = ~UINT64_C(0) << (from & 63), tail = ~UINT64_C(0) >> (63 - (last & 63));
+#if defined(LEVEL_AVX2)
+/* Sets bits from <= i < end of four words; subtraction and shifts saturate as needed. */
+INLINE void fill_4_words(uint64_t *line, int32_t from, int32_t end) {
+    const __m256i base = _mm256_setr_epi64x(0, 64, 128, 192), ones = _mm256_set1_epi64x(-1);
+    const __m256i low = _mm256_subs_epu16(_mm256_set1_epi64x(from), base);
+    const __m256i high = _mm256_subs_epu16(_mm256_set1_epi64x(end), base);
+    const __m256i bits = _mm256_andnot_si256(_mm256_sllv_epi64(ones, high), _mm256_sllv_epi64(ones, low));
+    const __m256i old = _mm256_loadu_si256((const __m256i *)line);
+    _mm256_storeu_si256((__m256i *)line, _mm256_or_si256(old, bits));
+}
+#endif
+
+/* Sets bits from <= i < end of `words` words; words beyond that range are only read. */
+INLINE void fill_words(uint64_t *line, const int words, int32_t from, int32_t end) {
+#if defined(LEVEL_AVX512_BW)
+    if (words == 8) {
+        const __m512i base = _mm512_setr_epi64(0, 64, 128, 192, 256, 320, 384, 448);
+        const __m512i ones = _mm512_set1_epi64(-1);
+        const __m512i low = _mm512_subs_epu16(_mm512_set1_epi64(from), base);
+        const __m512i high = _mm512_subs_epu16(_mm512_set1_epi64(end), base);
+        const __m512i bits = _mm512_andnot_si512(_mm512_sllv_epi64(ones, high), _mm512_sllv_epi64(ones, low));
+        _mm512_storeu_si512(line, _mm512_or_si512(_mm512_loadu_si512(line), bits));
+        return;
+    }
+#endif
+#if defined(LEVEL_AVX2)
+    if (words == 8) {
+        fill_4_words(line, from, end);
+        fill_4_words(line + 4, from > 256 ? from - 256 : 0, end > 256 ? end - 256 : 0);
+        return;
+    }
+    if (words == 4) {
+        fill_4_words(line, from, end);
+        return;
+    }
+#endif
+    if (from >= end) return;
+    const int32_t first_word = words == 1 ? 0 : from >> 6, last_word = words == 1 ? 0 : (end - 1) >> 6;
+    const uint64_t head = ~UINT64_C(0) << (from & 63), tail = ~UINT64_C(0) >> (63 - ((end - 1) & 63));
     if (first_word == last_word) {
         line[first_word] |= head & tail;
         return;
@@ -117,27 +181,51 @@ INLINE void fill_bits(uint64_t *line, int32_t from, int32_t last) {
     line[last_word] |= tail;
 }
 
-/* With both masks filled in: the line beyond the last, the row masks, and all six counts but the union. */
-static void count_maps(const layout *shape, maps *map, const disk_plan *plan, int64_t counts[6]) {
-    const ptrdiff_t end = (ptrdiff_t)shape->lines * shape->stride;
-    const int32_t last = shape->first_bit + shape->bits - 1;
-    if (shape->ends_lines)
-        for (int side = 0; side < 2; side++)
-            memcpy(map->mask[side] + end, map->mask[side] + end - shape->stride, 8 * (size_t)shape->stride);
-    fill_bits(map->valid, shape->first_bit, last);
-    if (shape->ends_bits) fill_bits(map->last_row, last, last);
-    if (shape->tiles) {
-        count_many_8(shape, map, plan, counts);
-        return;
+/* Sets the bits of a tile that lie within from <= i < end, which may be outside of it. */
+static void fill_tile(uint64_t *words, int32_t from, int32_t end) {
+    if (from < 0) from = 0;
+    if (end > 64 * LONGEST_TILE) end = 64 * LONGEST_TILE;
+    for (int32_t i = from; i < end; i++) words[i >> 6] |= UINT64_C(1) << (i & 63);
+}
+
+static column column_of(const layout *shape, const maps *map, int32_t k) {
+    column own;
+    const int32_t first = shape->first_bit - k * CORE_BITS, end = first + shape->bits;
+    const ptrdiff_t last_tile = (ptrdiff_t)(shape->tiles - 1) * shape->tile_words;
+    memset(&own, 0, sizeof own);
+    for (int32_t word = 0; word < shape->tile_words; word += shape->stride) {
+        const bool exists = last_tile + word < (ptrdiff_t)shape->lines * shape->stride;
+        fill_tile(own.valid + word, first, end);
+        if (exists) fill_tile(own.valid_at_end + word, first, end);
+        if (shape->ends_bits) fill_tile(own.last_row + word, end - 1, end);
     }
-    switch (shape->tile_words) {
+    if (shape->columns > 1)
+        fill_tile(own.core, 64, 64 + CORE_BITS);
+    else
+        memset(own.core, 0xff, sizeof own.core);
+    for (int side = 0; side < 2; side++) {
+        own.mask[side] = map->mask[side] + k * map->column_words;
+        if (shape->ends_lines) {
+            uint64_t *beyond = own.mask[side] + (ptrdiff_t)shape->lines * shape->stride;
+            memcpy(beyond, beyond - shape->stride, 8 * (size_t)shape->stride);
+        }
+    }
+    return own;
+}
+
+/* With both masks filled in: all counts but the union. */
+static void count_maps(const layout *shape, maps *map, const disk_plan *plan, int64_t counts[6]) {
+    for (int32_t k = 0; k < shape->columns; k++) {
+        const column own = column_of(shape, map, k);
+        switch (shape->tile_words) {
 #if VECTOR_WORDS <= 2
-        case 2: count_single_2(shape, map, plan, counts); break;
+            case 2: count_column_2(shape, &own, map, plan, counts); break;
 #endif
 #if VECTOR_WORDS <= 4
-        case 4: count_single_4(shape, map, plan, counts); break;
+            case 4: count_column_4(shape, &own, map, plan, counts); break;
 #endif
-        default: count_single_8(shape, map, plan, counts);
+            default: count_column_8(shape, &own, map, plan, counts);
+        }
     }
 }
 
@@ -145,6 +233,8 @@ static void count_maps(const layout *shape, maps *map, const disk_plan *plan, in
 
 /* What reading beyond a text may touch: a block of characters and a number. */
 #define TEXT_SLACK 80
+/* What is written beyond the numbers of a text. */
+#define NUMBER_SLACK 64
 
 typedef struct {
     int32_t *line[2], *bit[2]; /* [0]: first pixel of each run, [1]: last pixel */
@@ -152,33 +242,70 @@ typedef struct {
     int64_t area;
 } placed_runs;
 
-/* Ends of all runs as positions in the frame, which a canonical text makes strictly increasing. Returns
- * their number, 0 if the text is not a mask of `pixels` pixels. `text` has TEXT_SLACK '0' behind it. */
-static size_t read_run_ends(const uint8_t *text, size_t length, int64_t pixels, int32_t *end) {
-    uint64_t previous = 0, before_previous = 0, position = 0, foreign = 0, negative = 0, too_long = 0;
-    size_t count = 0, start = 0;
+#if defined(LEVEL_AVX512_VBMI2)
+INLINE __m512i byte_places(void) {
+    uint8_t place[64];
+    for (int i = 0; i < 64; i++) place[i] = (uint8_t)i;
+    return _mm512_loadu_si512(place);
+}
+
+INLINE void store_places(int32_t *ends, __m128i places, __m512i after) {
+    _mm512_storeu_si512(ends, _mm512_add_epi32(_mm512_cvtepu8_epi32(places), after));
+}
+#endif
+
+/* Where the numbers of a text end: one more than the index of each last digit. Returns how many there
+ * are; `ends` has room for `length` + NUMBER_SLACK. `text` has TEXT_SLACK '0' behind it. */
+static size_t find_numbers(const uint8_t *text, size_t length, int32_t *ends, uint64_t *foreign) {
+    size_t count = 0;
     for (size_t base = 0; base < length; base += 64) {
-        uint64_t last_digit = ~continuation_bits(text + base, &foreign);
+        uint64_t last_digit = ~continuation_bits(text + base, foreign);
         if (length - base < 64) last_digit &= (UINT64_C(1) << (length - base)) - 1;
-        while (last_digit) {
-            const size_t at = base + (size_t)lowest_bit(last_digit);
-            const size_t digits = at - start + 1;
-            last_digit &= last_digit - 1;
-            too_long |= digits > 8;
-            uint64_t run = number_at(text + start, digits > 8 ? 8 : (unsigned)digits);
-            start = at + 1;
-            if (count > 2) run += before_previous;
-            before_previous = previous;
-            previous = run;
-            position += run;
-            /* Two's complement in unsigned words; the first run or position out of range is noticed
-             * before any sum of them could wrap around to a good one. */
-            negative |= run | ((uint64_t)pixels - position);
-            end[count++] = (int32_t)(uint32_t)position;
+        const size_t found = (size_t)word_bits(last_digit);
+#if defined(LEVEL_AVX512_VBMI2)
+        const __m512i places = _mm512_maskz_compress_epi8(last_digit, byte_places());
+        const __m512i after = _mm512_set1_epi32((int32_t)base + 1);
+        store_places(ends + count, _mm512_castsi512_si128(places), after);
+        store_places(ends + count + 16, _mm512_extracti32x4_epi32(places, 1), after);
+        if (found > 32) {
+            store_places(ends + count + 32, _mm512_extracti32x4_epi32(places, 2), after);
+            store_places(ends + count + 48, _mm512_extracti32x4_epi32(places, 3), after);
         }
+#else
+        /* Eight at a time, whether they are there or not: their number is hard to predict. */
+        for (size_t i = 0; i < found; i += 8) {
+            for (int j = 0; j < 8; j++) {
+                ends[count + i + (size_t)j] = (int32_t)base + lowest_bit(last_digit | UINT64_C(1) << 63) + 1;
+                last_digit &= last_digit - 1;
+            }
+        }
+#endif
+        count += found;
     }
-    const bool whole = start == length && position == (uint64_t)pixels;
-    return whole && !foreign && !too_long && !(negative >> 63) ? count : 0;
+    return count;
+}
+
+/* Ends of all runs as positions in the frame, which a canonical text makes strictly increasing. Returns
+ * their number, 0 if the text is not a mask of `pixels` pixels. `end` has room for `length` + NUMBER_SLACK. */
+static size_t read_run_ends(const uint8_t *text, size_t length, int64_t pixels, int32_t *end) {
+    uint64_t foreign = 0, wrong = 0, position = 0, last[2] = {0, 0};
+    const size_t count = find_numbers(text, length, end, &foreign);
+    if (!count || foreign || (size_t)end[count - 1] != length) return 0;
+    int32_t start = 0;
+    for (size_t i = 0; i < count; i++) {
+        const int32_t next = end[i], digits = next - start;
+        const uint64_t run = number_at(text + start, digits) + last[0];
+        /* Run i > 2 is stored as its difference to run i - 2: the sum of the first is not one. */
+        last[0] = i > 1 ? last[1] : 0;
+        last[1] = run;
+        position += run;
+        /* Two's complement in unsigned words: the first run or position out of range shows as a sign
+         * before any sum could wrap around to a good one; so does a number of more than 8 digits. */
+        wrong |= run | ((uint64_t)pixels - position) | (uint64_t)(int64_t)(8 - digits);
+        end[i] = (int32_t)(uint32_t)position;
+        start = next;
+    }
+    return wrong >> 63 || position != (uint64_t)pixels ? 0 : count;
 }
 
 /* Frame positions to line and bit, and the box around them. Runs of no pixel, which only a text that is
@@ -230,29 +357,74 @@ static void place_runs(const int32_t *end, size_t count, int32_t height, placed_
     if (highest > around->last_bit) around->last_bit = highest;
 }
 
-static void fill_runs(const placed_runs *placed, int32_t height, const box *around, const layout *shape,
-                      uint64_t *mask) {
-    const int32_t shift = shape->first_bit - around->first_bit;
+/* Sets bits from <= i < end of a line in all columns. */
+static void fill_line(const layout *shape, const maps *map, uint64_t *mask, int32_t line, int32_t from,
+                      int32_t end) {
+    const int32_t start = from + shape->first_bit, stop = end + shape->first_bit;
+    uint64_t *words = mask + (ptrdiff_t)line * shape->stride;
+    if (shape->columns == 1) {
+        fill_words(words, 0, start, stop);
+        return;
+    }
+    /* The columns whose tiles, halo included, hold the first and the last bit. */
+    int32_t k = start < 64 * LONGEST_TILE ? 0 : (start - 64 * LONGEST_TILE) / CORE_BITS + 1;
+    for (; k < shape->columns && k * CORE_BITS < stop; k++) {
+        const int32_t shift = k * CORE_BITS;
+        const int32_t low = start > shift ? start - shift : 0;
+        const int32_t high = stop - shift < 64 * LONGEST_TILE ? stop - shift : 64 * LONGEST_TILE;
+        fill_words(words + k * map->column_words, LONGEST_TILE, low, high);
+    }
+}
+
+/* The usual case, most runs within a line and lines within a tile, is kept free of branches. */
+INLINE void fill_short_lines(const placed_runs *placed, int32_t height, const box *around,
+                             const layout *shape, const maps *map, uint64_t *mask, const int stride) {
+    const int32_t top = around->first_bit, shift = shape->first_bit - top;
     for (int32_t i = 0; i < placed->runs; i++) {
         const int32_t line = placed->line[0][i] - around->first_line;
         const int32_t last_line = placed->line[1][i] - around->first_line;
-        const int32_t from = placed->bit[0][i] + shift, last = placed->bit[1][i] + shift;
-        uint64_t *words = mask + line * shape->stride;
+        const int32_t from = placed->bit[0][i], end = placed->bit[1][i] + 1;
         if (line == last_line) {
-            fill_bits(words, from, last);
+            fill_words(mask + (ptrdiff_t)line * stride, stride, from + shift, end + shift);
             continue;
         }
-        fill_bits(words, from, height - 1 + shift);
+        fill_line(shape, map, mask, line, from - top, height - top);
         for (int32_t between = line + 1; between < last_line; between++)
-            fill_bits(mask + between * shape->stride, shift, height - 1 + shift);
-        fill_bits(mask + last_line * shape->stride, shift, last);
+            fill_line(shape, map, mask, between, -top, height - top);
+        fill_line(shape, map, mask, last_line, -top, end - top);
+    }
+}
+
+static void fill_long_lines(const placed_runs *placed, int32_t height, const box *around,
+                            const layout *shape, const maps *map, uint64_t *mask) {
+    const int32_t top = around->first_bit;
+    for (int32_t i = 0; i < placed->runs; i++) {
+        const int32_t first = placed->line[0][i], last = placed->line[1][i];
+        for (int32_t line = first; line <= last; line++)
+            fill_line(shape, map, mask, line - around->first_line,
+                      (line == first ? placed->bit[0][i] : 0) - top,
+                      (line == last ? placed->bit[1][i] + 1 : height) - top);
+    }
+}
+
+static void fill_runs(const placed_runs *placed, int32_t height, const box *around, const layout *shape,
+                      const maps *map, uint64_t *mask) {
+    if (shape->columns > 1) {
+        fill_long_lines(placed, height, around, shape, map, mask);
+        return;
+    }
+    switch (shape->stride) {
+        case 1: fill_short_lines(placed, height, around, shape, map, mask, 1); break;
+        case 2: fill_short_lines(placed, height, around, shape, map, mask, 2); break;
+        case 4: fill_short_lines(placed, height, around, shape, map, mask, 4); break;
+        default: fill_short_lines(placed, height, around, shape, map, mask, 8);
     }
 }
 
 static pair_status count_texts(workspace *scratch, const disk_plan *plan, int32_t height, int32_t width,
                                const uint8_t *const text[2], const size_t length[2], int64_t counts[6]) {
     const uint64_t longest = length[0] > length[1] ? length[0] : length[1];
-    const uint64_t room = longest + 16; /* numbers: at most one per character */
+    const uint64_t room = longest + NUMBER_SLACK; /* numbers: at most one per character */
     uint8_t *copy = reserve(&scratch->text, longest + TEXT_SLACK);
     int32_t *numbers = reserve(&scratch->positions, 4 * 5 * room);
     if (!copy || !numbers) return NO_MEMORY;
@@ -283,7 +455,7 @@ static pair_status count_texts(workspace *scratch, const disk_plan *plan, int32_
     const layout shape = layout_of(&around, width, height, plan->radius);
     maps map;
     if (!prepare_maps(scratch, &shape, plan->radius, &map)) return NO_MEMORY;
-    for (int side = 0; side < 2; side++) fill_runs(&placed[side], height, &around, &shape, map.mask[side]);
+    for (int side = 0; side < 2; side++) fill_runs(&placed[side], height, &around, &shape, &map, map.mask[side]);
     count_maps(&shape, &map, plan, counts);
     counts[1] = placed[0].area + placed[1].area - counts[0];
     return COUNTED;
@@ -335,25 +507,26 @@ static box pack_images(const byte_image image[2], int32_t height, int32_t width,
     return around;
 }
 
-/* Copies the box's bits to their place in the lines; returns how many are set. */
+/* Copies the box's bits to their place in the lines of every column; returns how many are set. */
 static int64_t crop_rows(const uint64_t *packed, int32_t words, const box *around, const layout *shape,
-                         uint64_t *mask) {
+                         const maps *map, uint64_t *mask) {
     int64_t area = 0;
-    /* Target word j holds source bits from 64 j + offset on; offset may be negative. */
-    const int32_t offset = around->first_bit - shape->first_bit;
-    const int32_t first_word = shape->first_bit / 64;
-    const int32_t last_word = (shape->first_bit + shape->bits - 1) / 64;
-    const int32_t step = offset >= 0 ? offset / 64 : -((63 - offset) / 64); /* rounded down */
-    const int32_t low = offset - 64 * step;
-    for (int32_t line = 0; line < shape->lines; line++) {
-        const uint64_t *source = packed + (ptrdiff_t)(around->first_line + line) * words;
-        uint64_t *target = mask + line * shape->stride;
-        for (int32_t j = first_word; j <= last_word; j++) {
-            const int32_t k = j + step;
-            const uint64_t here = k >= 0 && k < words ? source[k] : 0;
-            const uint64_t above = low && k + 1 >= 0 && k + 1 < words ? source[k + 1] : 0;
-            target[j] = low ? here >> low | above << (64 - low) : here;
-            area += word_bits(target[j]);
+    for (int32_t k = 0; k < shape->columns; k++) {
+        /* Target word j holds source bits from 64 j + offset on; offset may be negative. */
+        const int32_t offset = around->first_bit - shape->first_bit + k * CORE_BITS;
+        const int32_t step = offset >= 0 ? offset / 64 : -((63 - offset) / 64); /* rounded down */
+        const int32_t low = offset - 64 * step;
+        for (int32_t line = 0; line < shape->lines; line++) {
+            const uint64_t *source = packed + (ptrdiff_t)(around->first_line + line) * words;
+            uint64_t *target = mask + k * map->column_words + (ptrdiff_t)line * shape->stride;
+            for (int32_t j = 0; j < shape->stride; j++) {
+                const int32_t from = j + step;
+                const uint64_t here = from >= 0 && from < words ? source[from] : 0;
+                const uint64_t above = low && from + 1 >= 0 && from + 1 < words ? source[from + 1] : 0;
+                target[j] = low ? here >> low | above << (64 - low) : here;
+                /* Halo words are counted by the column whose core they are. */
+                if (shape->columns == 1 || (j > 0 && j < LONGEST_TILE - 1)) area += word_bits(target[j]);
+            }
         }
     }
     return area;
@@ -377,7 +550,7 @@ static pair_status count_bytes(workspace *scratch, const disk_plan *plan, int32_
     if (!prepare_maps(scratch, &shape, plan->radius, &map)) return NO_MEMORY;
     int64_t area = 0;
     for (int side = 0; side < 2; side++)
-        area += crop_rows(packed[side], (int32_t)words, &around, &shape, map.mask[side]);
+        area += crop_rows(packed[side], (int32_t)words, &around, &shape, &map, map.mask[side]);
     count_maps(&shape, &map, plan, counts);
     counts[1] = area - counts[0];
     return COUNTED;

@@ -1,8 +1,8 @@
-/* Borders, intersection and matches of two masks that lie in memory as bit lines.
+/* Borders, intersection and matches of two masks within one column of tiles.
  *
  * Included by kernel.h once per tile width. Set before inclusion: TILE_WORDS, a multiple of
- * VECTOR_WORDS. Gives count_single_<TILE_WORDS> for lines of one tile and count_many_<TILE_WORDS> for
- * longer lines (layouts are described at `struct layout`).
+ * VECTOR_WORDS. Gives count_column_<TILE_WORDS>. A tile holds one line, or several short ones; how they
+ * lie is described at `layout` in kernel.h.
  */
 #define TILED_(name, words) name##_##words
 #define TILED_WITH(name, words) TILED_(name, words)
@@ -21,21 +21,51 @@ INLINE tile TILED(load_tile)(const uint64_t *words) {
     return x;
 }
 
+INLINE tile TILED(and)(tile x, tile y) {
+    EACH_VECTOR(i) x.part[i] &= y.part[i];
+    return x;
+}
+
+INLINE tile TILED(and_not)(tile x, tile y) {
+    EACH_VECTOR(i) x.part[i] &= ~y.part[i];
+    return x;
+}
+
 INLINE int TILED(any_in_tile)(tile x) {
     vector all = x.part[0];
     EACH_VECTOR(i) all |= x.part[i];
     return any_bit(all);
 }
 
+INLINE vector TILED(add_bits)(vector sum, tile x) {
+    EACH_VECTOR(i) sum += bit_counts(x.part[i]);
+    return sum;
+}
+
+INLINE vector TILED(words_below)(tile x, int i) {
+    return previous_words(i > 0 ? x.part[i > 0 ? i - 1 : 0] : zero(), x.part[i]);
+}
+
+INLINE vector TILED(words_above)(tile x, int i) {
+    const int more = i + 1 < TILE_VECTORS;
+    return next_words(x.part[i], more ? x.part[more ? i + 1 : 0] : zero());
+}
+
 /* Every bit also at the places `step` above and below it; bits that leave the tile are lost. */
 INLINE tile TILED(widened)(tile x, int step) {
     tile wide;
-    EACH_VECTOR(i) {
-        vector below = previous_words(i ? x.part[i ? i - 1 : 0] : zero(), x.part[i]);
-        vector above = next_words(x.part[i], i + 1 < TILE_VECTORS ? x.part[i + 1 < TILE_VECTORS ? i + 1 : 0] : zero());
-        wide.part[i] = x.part[i] | moved_up(x.part[i], below, step) | moved_down(x.part[i], above, step);
-    }
+    EACH_VECTOR(i)
+    wide.part[i] = x.part[i] | moved_up(x.part[i], TILED(words_below)(x, i), step) |
+                   moved_down(x.part[i], TILED(words_above)(x, i), step);
     return wide;
+}
+
+/* Each bit's successor in its line, the last row repeating itself where the frame ends. */
+INLINE tile TILED(south_of)(tile x, tile last_row) {
+    tile south;
+    EACH_VECTOR(i)
+    south.part[i] = moved_down(x.part[i], TILED(words_above)(x, i), 1) | (x.part[i] & last_row.part[i]);
+    return south;
 }
 
 INLINE tile TILED(with_lines_around)(tile x, const uint64_t *words, ptrdiff_t offset) {
@@ -46,18 +76,48 @@ INLINE tile TILED(with_lines_around)(tile x, const uint64_t *words, ptrdiff_t of
     return x;
 }
 
-/* What a rectangle inside the disk reaches: cheap, and nearly all of a good prediction. */
-INLINE tile TILED(inner_reach)(const uint64_t *words, ptrdiff_t stride, const disk_plan *plan) {
+#if defined(UNROLL)
+INLINE tile TILED(widened_by)(tile x, const int growth) {
+    int done = 0;
+    UNROLL for (int i = 0; i < 5; i++) {
+        if (done < growth) {
+            const int step = 2 * done + 1 < growth - done ? 2 * done + 1 : growth - done;
+            x = TILED(widened)(x, step);
+            done += step;
+        }
+    }
+    return x;
+}
+#endif
+
+/* What a rectangle inside the disk reaches: cheap, and nearly all of a good prediction. `usual` is the
+ * radius as a constant, or 0 to follow the plan. */
+INLINE tile TILED(inner_reach)(const uint64_t *words, ptrdiff_t stride, const disk_plan *plan, const int usual) {
     tile x = TILED(load_tile)(words);
+#if defined(UNROLL)
+    if (usual) {
+        UNROLL for (int d = 1; d <= INNER_LINES(usual); d++) x = TILED(with_lines_around)(x, words, d * stride);
+        return TILED(widened_by)(x, chord(usual, INNER_LINES(usual)));
+    }
+#endif
     for (int d = 1; d <= plan->inner_lines; d++) x = TILED(with_lines_around)(x, words, d * stride);
     for (int i = 0; i < plan->inner_steps; i++) x = TILED(widened)(x, plan->inner_step[i]);
     return x;
 }
 
-/* What the disk reaches from a line's neighbourhood. A Horner scheme: the chords of a disk grow towards
- * its middle, so whatever was gathered is widened by the difference to the next chord. */
-INLINE tile TILED(reach)(const uint64_t *words, ptrdiff_t stride, const disk_plan *plan) {
+/* What the disk reaches from the neighbourhood of a tile. A Horner scheme: the chords of a disk grow
+ * towards its middle, so whatever was gathered is widened by the difference to the next chord. */
+INLINE tile TILED(reach)(const uint64_t *words, ptrdiff_t stride, const disk_plan *plan, const int usual) {
     tile x = TILED(load_tile)(words);
+#if defined(UNROLL)
+    if (usual) {
+        UNROLL for (int d = 0; d <= usual; d++) {
+            if (d) x = TILED(with_lines_around)(x, words, d * stride);
+            x = TILED(widened_by)(x, chord(usual, d) - (d < usual ? chord(usual, d + 1) : 0));
+        }
+        return x;
+    }
+#endif
     for (int d = 0; d <= plan->radius; d++) {
         if (d) x = TILED(with_lines_around)(x, words, d * stride);
         for (int i = plan->first[d]; i < plan->first[d + 1]; i++) x = TILED(widened)(x, plan->step[i]);
@@ -65,58 +125,43 @@ INLINE tile TILED(reach)(const uint64_t *words, ptrdiff_t stride, const disk_pla
     return x;
 }
 
-/* The bits of a tile that belong to it alone: all, or all but the halo words. */
-INLINE tile TILED(core_of)(tile x, int many) {
-    uint64_t own[TILE_WORDS];
-    if (!many) return x;
-    for (int i = 0; i < TILE_WORDS; i++) own[i] = i > 0 && i < TILE_WORDS - 1 ? ~UINT64_C(0) : 0;
-    EACH_VECTOR(i) x.part[i] &= load(own + i * VECTOR_WORDS);
-    return x;
-}
-
-INLINE vector TILED(add_bits)(vector sum, tile x) {
-    EACH_VECTOR(i) sum += bit_counts(x.part[i]);
-    return sum;
-}
-
-/* Makes both borders, counts their bits and the intersection, and notes which tiles have border bits. */
-INLINE void TILED(outline)(const layout *shape, maps *map, int many, int64_t counts[6]) {
+/* Makes both borders, adds their bits and those of the intersection to the counts, and notes which tiles
+ * have border bits. `whole` says that a tile is one line. */
+INLINE void TILED(outline)(const layout *shape, const column *own, maps *map, const bool whole,
+                           int64_t counts[6]) {
+    const ptrdiff_t stride = whole ? TILE_WORDS : shape->stride;
+    const int32_t tiles = shape->tiles;
+    const tile last_row = TILED(load_tile)(own->last_row), core = TILED(load_tile)(own->core);
+    tile valid = TILED(load_tile)(own->valid), x[2], south[2];
     vector common = zero(), border_bits[2] = {zero(), zero()};
-    const ptrdiff_t stride = shape->stride;
-    const int32_t tiles = many ? shape->tiles : 1;
     int32_t places[2] = {0, 0};
-    for (int32_t line = 0; line < shape->lines; line++) {
-        for (int32_t k = 0; k < tiles; k++) {
-            const ptrdiff_t at = line * stride + (many ? k * (TILE_WORDS - 2) : 0);
-            const tile valid = TILED(load_tile)(map->valid + (at - line * stride));
-            const tile last_row = TILED(load_tile)(map->last_row + (at - line * stride));
-            tile both;
-            EACH_VECTOR(i) both.part[i] = zero();
-            for (int side = 0; side < 2; side++) {
-                const tile x = TILED(load_tile)(map->mask[side] + at);
-                const tile next = TILED(load_tile)(map->mask[side] + at + stride);
-                tile border;
-                EACH_VECTOR(i) {
-                    const int more = i + 1 < TILE_VECTORS;
-                    const vector above = next_words(x.part[i], more ? x.part[more ? i + 1 : 0] : zero());
-                    const vector next_above =
-                        next_words(next.part[i], more ? next.part[more ? i + 1 : 0] : zero());
-                    const vector south =
-                        moved_down(x.part[i], above, 1) | (x.part[i] & last_row.part[i]);
-                    const vector south_east =
-                        moved_down(next.part[i], next_above, 1) | (next.part[i] & last_row.part[i]);
-                    border.part[i] = ((x.part[i] ^ next.part[i]) | (x.part[i] ^ south) |
-                                      (x.part[i] ^ south_east)) &
-                                     valid.part[i];
-                    store(map->border[side] + at + i * VECTOR_WORDS, border.part[i]);
-                    both.part[i] = side ? both.part[i] & x.part[i] : x.part[i];
-                }
-                border = TILED(core_of)(border, many);
-                border_bits[side] = TILED(add_bits)(border_bits[side], border);
-                map->place[side][places[side]] = (int32_t)at;
-                places[side] += TILED(any_in_tile)(border);
+    for (int side = 0; side < 2; side++) {
+        x[side] = TILED(load_tile)(own->mask[side]);
+        south[side] = TILED(south_of)(x[side], last_row);
+    }
+    for (int32_t t = 0; t < tiles; t++) {
+        const ptrdiff_t at = (ptrdiff_t)t * TILE_WORDS;
+        if (t == tiles - 1) valid = TILED(load_tile)(own->valid_at_end);
+        /* Beyond the last line a mask may hold its repetition, which is not counted. */
+        const tile counted = TILED(and)(core, valid);
+        common = TILED(add_bits)(common, TILED(and)(TILED(and)(x[0], x[1]), counted));
+        for (int side = 0; side < 2; side++) {
+            const tile next = TILED(load_tile)(own->mask[side] + at + stride);
+            const tile south_east = TILED(south_of)(next, last_row);
+            tile border;
+            EACH_VECTOR(i) {
+                const vector here = x[side].part[i];
+                border.part[i] = ((here ^ next.part[i]) | (here ^ south[side].part[i]) |
+                                  (here ^ south_east.part[i])) &
+                                 valid.part[i];
+                store(map->border[side] + at + i * VECTOR_WORDS, border.part[i]);
             }
-            common = TILED(add_bits)(common, TILED(core_of)(both, many));
+            border_bits[side] = TILED(add_bits)(border_bits[side], TILED(and)(border, core));
+            map->place[side][places[side]] = (int32_t)at;
+            places[side] += TILED(any_in_tile)(border);
+            /* The next line is this tile's neighbour and, where a tile is a line, the next tile. */
+            x[side] = whole ? next : TILED(load_tile)(own->mask[side] + at + TILE_WORDS);
+            south[side] = whole ? south_east : TILED(south_of)(x[side], last_row);
         }
     }
     counts[0] = sum_of_words(common);
@@ -126,57 +171,65 @@ INLINE void TILED(outline)(const layout *shape, maps *map, int many, int64_t cou
     }
 }
 
-/* How many bits of one border are farther than the radius from every bit of the other. Uses up the list
- * of the border's places. */
-INLINE int64_t TILED(unmatched)(const layout *shape, const maps *map, const disk_plan *plan, int side,
-                                int many) {
+/* How many core bits of one border are farther than the radius from every bit of the other. */
+INLINE int64_t TILED(unmatched)(const layout *shape, const column *own, const maps *map,
+                                const disk_plan *plan, int side, const bool whole, const int usual) {
     const uint64_t *from = map->border[side], *to = map->border[1 - side];
-    const ptrdiff_t stride = shape->stride;
-    const int32_t *other = map->place[1 - side];
-    /* Lines farther than the radius from every line of the other border match nothing. */
-    const int64_t first = other[0] - (plan->radius + 1) * stride;
-    const int64_t end = other[map->places[1 - side] - 1] + (plan->radius + 1) * stride;
-    int32_t *place = map->place[side], left = 0;
-    vector missed = zero();
+    const ptrdiff_t stride = whole ? TILE_WORDS : shape->stride, reach = plan->radius * stride + TILE_WORDS;
+    const int32_t *other = map->place[1 - side], *place = map->place[side];
+    const ptrdiff_t first = other[0] - reach, last = other[map->places[1 - side] - 1] + reach;
+    const tile core = TILED(load_tile)(own->core);
+    int32_t left = 0;
     for (int32_t i = 0; i < map->places[side]; i++) {
         const int32_t at = place[i];
-        tile x = TILED(core_of)(TILED(load_tile)(from + at), many);
-        if (at < first || at > end) {
-            missed = TILED(add_bits)(missed, x);
-            continue;
-        }
-        const tile near = TILED(inner_reach)(to + at, stride, plan);
-        EACH_VECTOR(v) x.part[v] &= ~near.part[v];
+        tile x = TILED(and)(TILED(load_tile)(from + at), core);
+        /* Elsewhere no line of the other border is near. */
+        if (at >= first && at <= last) x = TILED(and_not)(x, TILED(inner_reach)(to + at, stride, plan, usual));
         map->left[left] = at;
         left += TILED(any_in_tile)(x);
     }
+    vector missed = zero();
     for (int32_t i = 0; i < left; i++) {
-        tile x = TILED(core_of)(TILED(load_tile)(from + map->left[i]), many);
-        const tile near = TILED(reach)(to + map->left[i], stride, plan);
-        EACH_VECTOR(v) x.part[v] &= ~near.part[v];
+        const int32_t at = map->left[i];
+        tile x = TILED(and)(TILED(load_tile)(from + at), core);
+        if (at >= first && at <= last) x = TILED(and_not)(x, TILED(reach)(to + at, stride, plan, usual));
         missed = TILED(add_bits)(missed, x);
     }
     return sum_of_words(missed);
 }
 
-INLINE void TILED(count_tiles)(const layout *shape, maps *map, const disk_plan *plan, int many,
-                               int64_t counts[6]) {
-    TILED(outline)(shape, map, many, counts);
-    counts[4] = counts[5] = 0;
-    if (counts[2] && counts[3])
-        for (int side = 0; side < 2; side++)
-            counts[4 + side] = counts[2 + side] - TILED(unmatched)(shape, map, plan, side, many);
+INLINE void TILED(match)(const layout *shape, const column *own, const maps *map, const disk_plan *plan,
+                         const bool whole, const int usual, int64_t counts[6]) {
+    for (int side = 0; side < 2; side++)
+        counts[4 + side] =
+            counts[2 + side] - TILED(unmatched)(shape, own, map, plan, side, whole, usual);
 }
 
-static void TILED(count_single)(const layout *shape, maps *map, const disk_plan *plan, int64_t counts[6]) {
-    TILED(count_tiles)(shape, map, plan, 0, counts);
+static void TILED(count_column)(const layout *shape, const column *own, maps *map, const disk_plan *plan,
+                                int64_t counts[6]) {
+    /* Only the narrowest tiles hold several lines. */
+    const bool whole = TILE_WORDS > NARROWEST_TILE || shape->stride == TILE_WORDS;
+    int64_t found[6] = {0};
+    if (whole)
+        TILED(outline)(shape, own, map, true, found);
+    else
+        TILED(outline)(shape, own, map, false, found);
+    if (map->places[0] && map->places[1]) {
+#define MATCH_CASE(radius)                                                \
+    case radius:                                                          \
+        if (whole)                                                        \
+            TILED(match)(shape, own, map, plan, true, radius, found);     \
+        else                                                              \
+            TILED(match)(shape, own, map, plan, false, radius, found);    \
+        break;
+        switch (plan->radius) {
+            EACH_USUAL_RADIUS(MATCH_CASE)
+            default: TILED(match)(shape, own, map, plan, false, 0, found);
+        }
+#undef MATCH_CASE
+    }
+    for (int i = 0; i < 6; i++) counts[i] += found[i];
 }
-
-#if TILE_WORDS == MANY_TILE_WORDS
-static void TILED(count_many)(const layout *shape, maps *map, const disk_plan *plan, int64_t counts[6]) {
-    TILED(count_tiles)(shape, map, plan, 1, counts);
-}
-#endif
 
 #undef TILED_
 #undef TILED_WITH

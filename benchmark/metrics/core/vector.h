@@ -8,6 +8,11 @@
 
 #if defined(__GNUC__) || defined(__clang__)
 #define INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 64")
+#endif
 #else
 #define INLINE static __forceinline
 #endif
@@ -164,6 +169,16 @@ INLINE int64_t sum_of_words(vector x) {
 
 /* ------------------------------------------------------------------ characters and bytes to bits */
 
+/* Eight bytes, the first one lowest. */
+INLINE uint64_t eight_bytes(const uint8_t *bytes) {
+    uint64_t x;
+    memcpy(&x, bytes, 8);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    x = __builtin_bswap64(x);
+#endif
+    return x;
+}
+
 /* Bit i: whether character i of 64 says that its number goes on. Sets bits of *foreign when a character
  * is outside of '0' .. 'o', the 64 that COCO writes. */
 INLINE uint64_t continuation_bits(const uint8_t *text, uint64_t *foreign) {
@@ -184,8 +199,7 @@ INLINE uint64_t continuation_bits(const uint8_t *text, uint64_t *foreign) {
     const uint64_t tops = UINT64_C(0x8080808080808080);
     uint64_t bits = 0;
     for (int part = 0; part < 8; part++) {
-        uint64_t c = 0;
-        for (int i = 0; i < 8; i++) c |= (uint64_t)text[8 * part + i] << (8 * i);
+        const uint64_t c = eight_bytes(text + 8 * part);
         /* Below 128 nothing carries into the next byte: + 80 tops from '0' on, + 16 from 'p' on. */
         uint64_t plain = c & ~tops;
         *foreign |= (c & tops) | (~(plain + UINT64_C(0x5050505050505050)) & tops) |
@@ -197,12 +211,11 @@ INLINE uint64_t continuation_bits(const uint8_t *text, uint64_t *foreign) {
 #endif
 }
 
-/* The number written in 1 <= digits <= 8 characters, two's complement; reads 8 characters. */
-INLINE uint64_t number_at(const uint8_t *text, unsigned digits) {
-    uint64_t w = 0;
-    for (int i = 0; i < 8; i++) w |= (uint64_t)text[i] << (8 * i);
+/* The number written in 1 <= digits <= 8 characters, two's complement; reads 8 characters. Other numbers
+ * of digits give some number. */
+INLINE uint64_t number_at(const uint8_t *text, int32_t digits) {
     /* Character 48 + d + 32 * more: d's low bits are the character's, but for bit 4, which is inverted. */
-    w ^= UINT64_C(0x1010101010101010);
+    uint64_t w = eight_bytes(text) ^ UINT64_C(0x1010101010101010);
 #if defined(LEVEL_AVX512_BW)
     w = _pext_u64(w, UINT64_C(0x1f1f1f1f1f1f1f1f));
 #else
@@ -211,11 +224,9 @@ INLINE uint64_t number_at(const uint8_t *text, unsigned digits) {
     w = (w & UINT64_C(0x000003ff000003ff)) | (w >> 6 & UINT64_C(0x000ffc00000ffc00));
     w = (w & UINT64_C(0xfffff)) | (w >> 12 & UINT64_C(0xfffff00000));
 #endif
-    unsigned spare = 64 - 5 * digits;
-    w <<= spare;
-    /* The last digit's top bit is the sign: shift it down arithmetically. */
-    uint64_t sign = UINT64_C(0) - (w >> 63);
-    return (w >> spare) | (spare ? sign << (64 - spare) : 0);
+    /* The last digit's top bit is the sign, and compilers shift signed words arithmetically. */
+    const unsigned spare = (64 - 5 * (unsigned)digits) & 63;
+    return (uint64_t)((int64_t)(w << spare) >> spare);
 }
 
 /* 64 bits that say which of 64 bytes are not zero. */
@@ -242,8 +253,7 @@ INLINE uint64_t nonzero_bytes(const uint8_t *bytes) {
 #else
     uint64_t bits = 0;
     for (int part = 0; part < 8; part++) {
-        uint64_t c = 0;
-        for (int i = 0; i < 8; i++) c |= (uint64_t)bytes[8 * part + i] << (8 * i);
+        const uint64_t c = eight_bytes(bytes + 8 * part);
         const uint64_t low = UINT64_C(0x7f7f7f7f7f7f7f7f);
         uint64_t nonzero = (((c & low) + low) | c) & ~low;
         bits |= ((nonzero >> 7) * UINT64_C(0x0102040810204080) >> 56) << (8 * part);
