@@ -1,0 +1,228 @@
+"""The device engine on the processor: the torch form, and the kernels in Triton's interpreter."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.errors import EnvironmentProblem, MaskError, ProtocolError, UsageError
+from benchmark.masks import encode, encode_track
+from benchmark.metrics import device_engine, engines
+from benchmark.metrics.definition import frame_counts
+from benchmark.metrics.device_engine import TensorPair, batch_counts, tensor_counts
+from benchmark.run_lengths import text_from_runs
+from tests.benchmark.mask_generators import FAMILIES, Pair, adversarial_pair
+
+torch.set_num_threads(1)
+CPU = torch.device("cpu")
+
+
+def tensors(pair: Pair) -> TensorPair:
+    return TensorPair(torch.from_numpy(pair.truth)[None], torch.from_numpy(pair.predicted)[None])
+
+
+def expected(pair: Pair) -> list[int]:
+    counts: list[int] = frame_counts(pair.truth, pair.predicted, pair.radius).tolist()
+    return counts
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_torch_form_counts_what_the_definition_says(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for _ in range(40):
+        pair = adversarial_pair(rng, 260)
+        counted = tensor_counts(*tensors(pair), radius=pair.radius)
+        assert counted.numpy()[0].tolist() == expected(pair), pair
+        assert counted.truth_areas.tolist() == [np.count_nonzero(pair.truth)]
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("size", [(1, 70), (130, 1), (64, 128), (65, 127), (61, 67)])
+def test_run_lengths_are_counted_as_their_masks(family: str, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(3)
+    radius = 7
+    truth, predicted = (np.stack([FAMILIES[family](rng, *size, radius) for _ in range(3)]) for _ in range(2))
+    counts = device_engine.track_counts(
+        [encode(mask) for mask in truth], [encode(mask) for mask in predicted], *size, radius, on=CPU
+    )
+    assert counts.tolist() == [
+        frame_counts(*pair, radius).tolist() for pair in zip(truth, predicted, strict=True)
+    ]
+
+
+def test_text_with_runs_of_no_pixel() -> None:
+    text = text_from_runs(np.array([3, 0, 2, 4, 0, 0, 3]))  # 3 + 2 of background, 4 pixels, 3 of background
+    plain = text_from_runs(np.array([5, 4, 3]))
+    sides = ([text, None], [plain, plain])
+    counts = device_engine.track_counts(*sides, 3, 4, 1, on=CPU)
+    assert counts[:, :2].tolist() == [[4, 4], [0, 4]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_logits_and_probabilities(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 40, 70, generator=generator).to(dtype)
+    logits[0, 0, :5] = torch.tensor([torch.inf, -torch.inf, 0.0, -0.0, 0.3], dtype=dtype)
+    truth = torch.rand(3, 40, 70, generator=generator) > 0.5
+    for threshold in (0.0, 0.3):
+        wanted = tensor_counts(truth, logits > threshold).numpy()
+        assert np.array_equal(tensor_counts(truth, logits, threshold=threshold).numpy(), wanted)
+    assert np.array_equal(
+        tensor_counts(truth.to(torch.uint8) * 200, logits).numpy(), tensor_counts(truth, logits).numpy()
+    )
+
+
+def test_clips_of_many_sizes_in_small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    pairs = []
+    for frames, height, width in ((3, 20, 30), (1, 64, 65), (5, 20, 30), (0, 9, 9), (2, 128, 7)):
+        masks = rng.random((2, frames, height, width)) < 0.3
+        pairs.append(TensorPair(torch.from_numpy(masks[0]), torch.from_numpy(masks[1])))
+    whole = batch_counts(pairs).numpy()
+    assert whole.tolist() == [row for pair in pairs for row in tensor_counts(*pair).numpy().tolist()]
+    for size in (1, 1500, 5000):
+        monkeypatch.setattr(device_engine, "CHUNK_BYTES", size)
+        assert np.array_equal(batch_counts(pairs).numpy(), whole)
+    texts = [encode_track(pairs[2].truth.numpy()), encode_track(pairs[2].predicted.numpy())]
+    counts = device_engine.track_counts(texts[0].counts, texts[1].counts, 20, 30, 1, on=CPU)
+    assert np.array_equal(counts, whole[4:9])
+
+
+def test_views_are_read_where_they_lie() -> None:
+    rng = np.random.default_rng(2)
+    big = torch.from_numpy(rng.random((4, 50, 90)) < 0.4)
+    truth, predicted = big[:2].transpose(1, 2)[:, ::3], big[2:].transpose(1, 2)[:, ::3]
+    wanted = tensor_counts(truth.contiguous(), predicted.contiguous()).numpy()
+    assert np.array_equal(tensor_counts(truth, predicted).numpy(), wanted)
+
+
+def test_a_disk_wider_than_a_word() -> None:
+    rng = np.random.default_rng(5)
+    for radius in (63, 64, 65, 130):
+        truth, predicted = (rng.random((90, 300)) < 0.0005 for _ in range(2))
+        pair = Pair(truth, predicted, radius, "dust")
+        assert tensor_counts(*tensors(pair), radius=radius).numpy()[0].tolist() == expected(pair)
+
+
+def test_wrong_input() -> None:
+    masks = torch.zeros(2, 4, 5, dtype=torch.bool)
+    logits = masks.float()
+    logits[1, 2, 3] = torch.nan
+    with pytest.raises(
+        MaskError, match="frame 1 of the prediction: a mask holds values that are not numbers"
+    ):
+        tensor_counts(masks, logits).numpy()
+    with pytest.raises(MaskError, match="frame 1 of the truth"):
+        tensor_counts(logits, masks).numpy()
+    with pytest.raises(MaskError, match="differ in shape"):
+        tensor_counts(masks, masks[1:])
+    with pytest.raises(MaskError, match="dtype that masks do not come in"):
+        tensor_counts(masks, masks.long())
+    with pytest.raises(MaskError, match="must be a \\(T, H, W\\) tensor"):
+        tensor_counts(masks[0], masks[0])
+    with pytest.raises(MaskError, match="on one device"):
+        tensor_counts(masks, masks.to("meta"))
+    with pytest.raises(MaskError, match="clip 1: prediction and truth"):
+        batch_counts([TensorPair(masks, masks), TensorPair(masks, masks[:1])])
+    with pytest.raises(MaskError, match="at least one pair"):
+        batch_counts([])
+    with pytest.raises(ProtocolError, match="negative"):
+        tensor_counts(masks, masks, radius=-1)
+    with pytest.raises(UsageError, match="unknown form"):
+        tensor_counts(masks, masks, form="jax")
+    with pytest.raises(MaskError, match="frame 1 of the prediction"):
+        device_engine.track_counts([None, None], [None, b"0"], 4, 5, 1, on=CPU)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_cuda_is_refused_in_one_sentence_without_a_device() -> None:
+    track = encode_track(np.ones((1, 3, 3), bool))
+    with pytest.raises(EnvironmentProblem, match="torch sees none on this machine") as caught:
+        engines.track_counts(track, track, 1, "cuda")
+    assert caught.value.exit_code == 1 and "\n" not in str(caught.value)
+    with pytest.raises(EnvironmentProblem, match="torch sees none on this machine"):
+        engines.mask_counts(np.ones((1, 3, 3), bool), np.ones((1, 3, 3), bool), 1, "cuda")
+
+
+def test_cuda_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(EnvironmentProblem, match="needs torch, which is not installed"):
+        device_engine.require_device()
+    with pytest.raises(EnvironmentProblem, match="need the package triton"):
+        device_engine.uses_triton(torch.zeros(1), "triton")
+
+
+INTERPRETED = """
+import numpy as np, torch
+from benchmark.metrics import device_engine
+from benchmark.metrics.definition import frame_counts
+from benchmark.metrics.device_engine import TensorPair, batch_counts, tensor_counts
+from benchmark.masks import encode
+from tests.benchmark.mask_generators import FAMILIES
+
+torch.set_num_threads(1)
+rng = np.random.default_rng(0)
+radius, sides, wanted = 5, [], []
+for index, family in enumerate(sorted(FAMILIES)):
+    size = ((70, 131), (1, 200), (33, 64), (90, 1), (64, 130))[index % 5]
+    pair = [FAMILIES[family](rng, *size, radius) for _ in range(2)]
+    wanted.append(frame_counts(*pair, radius).tolist())
+    sides.append(pair)
+kinds = (
+    lambda mask: mask,
+    lambda mask: mask.to(torch.uint8) * 200,
+    lambda mask: mask.to(torch.bfloat16) - 0.5,
+    lambda mask: mask.double() - 0.5,
+)
+pairs = [
+    TensorPair(torch.from_numpy(truth)[None], kinds[index % 4](torch.from_numpy(predicted)[None]))
+    for index, (truth, predicted) in enumerate(sides)
+]
+assert batch_counts(pairs, radius=radius, form="triton").numpy().tolist() == wanted
+truth, predicted = sides[0]
+texts = [[encode(truth)], [encode(predicted)]]
+on = torch.device("cpu")
+assert device_engine.track_counts(*texts, *truth.shape, radius, on=on, form="triton").tolist() == wanted[:1]
+wrong = torch.zeros(2, 3, 40); wrong[1, 2, 3] = torch.nan
+assert tensor_counts(wrong, wrong, form="triton").unclear.tolist() == [[False, False], [True, True]]
+print("equal")
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+def test_the_kernels_in_the_interpreter() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERPRETED],
+        cwd=Path(__file__).resolve().parents[2],
+        env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "equal\n", done.stderr
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("form", ["triton", "torch"])
+def test_on_a_gpu(form: str) -> None:
+    rng = np.random.default_rng(9)
+    for _ in range(300):
+        pair = adversarial_pair(rng, 400)
+        truth, predicted = (masks.cuda() for masks in tensors(pair))
+        assert tensor_counts(truth, predicted, radius=pair.radius, form=form).numpy()[0].tolist() == expected(
+            pair
+        )
+
+
+def test_the_kernels_want_a_device() -> None:
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("Triton is not installed")
+    with pytest.raises(EnvironmentProblem, match="masks on a CUDA device"):
+        device_engine.uses_triton(torch.zeros(1), "triton")
