@@ -2,7 +2,7 @@
 
     ENTRIES/DATASET-SPLIT/MODEL-ID/entry.json     what the board shows, and its status
                                    receipt.json   the receipt, where the submission was scored
-                                   result.json, expressions.csv, frame_scores.npz     unless hidden
+                                   result.json, expressions.csv     unless hidden
 
 ID is taken from what the entry is about (dataset, protocols, facts of the model, decoded masks, status,
 what it supersedes), so the same submission twice is one entry, in whichever container it came. A folder

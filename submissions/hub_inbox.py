@@ -7,6 +7,7 @@ into a folder that is removed afterwards; a zip larger than the dataset allows i
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from submissions.problems import plain
 from submissions.reception import Office, Outcome, receive_zip
 
 KIND = "dataset"
+DOWNLOADS = "hub-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class HubInbox:
         self.revision = revision
         self.work = work
         self.api: Any = HfApi()
+        for leftover in work.glob(f"{DOWNLOADS}*"):  # of a process that was killed
+            shutil.rmtree(leftover)
         self.done: set[tuple[str, str]] = set()  # (commit, name)
 
     def round(self, office: Office) -> Iterator[Outcome]:
@@ -107,7 +111,7 @@ class HubInbox:
             )
         print(f"receiving {plain(one.name)} at {one.revision}", file=sys.stderr)
         source = Source("hub", shown, self.repository, one.revision, one.pull_request)
-        with tempfile.TemporaryDirectory(prefix="hub-", dir=self.work) as place:
+        with tempfile.TemporaryDirectory(prefix=DOWNLOADS, dir=self.work) as place:
             try:
                 path = self.api.hf_hub_download(
                     self.repository, one.name, repo_type=KIND, revision=one.revision, cache_dir=place

@@ -206,15 +206,15 @@ def report_unexpected(
     directory: Directory, layout: Layout | None, expected: Expected, findings: Findings
 ) -> None:
     """Every member that the dataset does not expect."""
-    lines = {layout.lines_of(video) for video in expected.videos} if layout else set()
+    root = layout.root if layout else ""
+    known = {MODEL, ANSWERS, root + MODEL, root + ANSWERS}
+    known.update(layout.lines_of(video) for video in expected.videos if layout)
     frames: dict[str, frozenset[str]] = {}
     for name in directory.usable():
         if SYSTEM_FILES.search(name):
             findings.add("system-files", name)
-        elif name in (MODEL, ANSWERS) or name in lines:
-            continue
-        elif layout is None:
-            continue  # one sentence about the whole says more than one about each
+        elif name in known or layout is None:
+            continue  # of nothing we know, one sentence about the whole says more than one about each
         elif layout.form is Form.RUN_LENGTH:
             inside = name.startswith(layout.root + FOLDER) and name.endswith(SUFFIX)
             findings.add("unknown-video" if inside else "unexpected-member", name)
@@ -227,7 +227,7 @@ def report_unexpected(
 def _png_code(name: str, layout: Layout, expected: Expected, frames: dict[str, frozenset[str]]) -> str | None:
     """What is unexpected about a member of a PNG tree; `None` when it is expected."""
     if not name.startswith(layout.root) or not name.endswith(".png"):
-        return None if name.removeprefix(layout.root) in (MODEL, ANSWERS) else "unexpected-member"
+        return "unexpected-member"
     parts = name[len(layout.root) :].split("/")
     stem = parts.pop()[: -len(".png")]
     if layout.form is Form.PNG_OUTSIDE and parts and parts[0] in ROLES:

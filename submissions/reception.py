@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,13 @@ from benchmark.protocol import load_protocols
 from benchmark.provenance import collect, timestamp
 from benchmark.results import Result
 from benchmark.score import write_result
-from benchmark.stored_files import as_output_error, make_folder, write_atomically, write_json
+from benchmark.stored_files import (
+    as_output_error,
+    make_folder,
+    remove_unfinished,
+    write_atomically,
+    write_json,
+)
 from submissions.check import format_check
 from submissions.checking import Checked, check_submission
 from submissions.entries import (
@@ -41,6 +46,7 @@ from submissions.receipt import ProtocolVersion, Receipt, ScoredData, make_recei
 
 REPORTS = "reports"
 PRIVATE = "private"
+PUBLIC_FILES = ("result.json", "expressions.csv")
 LOG = "log.jsonl"
 
 
@@ -110,12 +116,11 @@ def receive_zip(path: Path, source: Source, office: Office) -> Outcome:
     folder.remove_unfinished()
     if office.correction is not None:
         folder.find(office.correction.entry)
-    with tempfile.TemporaryDirectory(prefix="receive-", dir=office.work) as work:
-        checked = check_submission(path, office.expected, keep=True, work=Path(work))
-        if checked.passed:
-            outcome = _accept(checked, source, office, folder)
-        else:
-            outcome = Outcome(False, None, format_check(checked, source.name))
+    checked = check_submission(path, office.expected, keep=True, work=office.work)
+    if checked.passed:
+        outcome = _accept(checked, source, office, folder)
+    else:
+        outcome = Outcome(False, None, format_check(checked, source.name))
     _report(checked, source, outcome, office)
     return outcome
 
@@ -153,14 +158,17 @@ def _accept(checked: Checked, source: Source, office: Office, folder: EntryFolde
         received_at=now,
     )
 
+    private = office.work / PRIVATE / name
+
     def fill(place: Path) -> None:
         if receipt is not None:
             write_receipt(receipt, place / RECEIPT)
         if result is not None and not office.hidden:
-            write_result(result, place)
+            for public in PUBLIC_FILES:  # the scores of frames are too large for git, and stay here
+                write_atomically(place / public, (private / public).read_bytes())
 
-    if result is not None and office.hidden:
-        write_result(result, office.work / PRIVATE / name, replace=True)
+    if result is not None:
+        write_result(result, private, replace=True)
     folder.add(entry, fill)
     return Outcome(True, entry, _announced(entry, folder, receipt, checked, source))
 
@@ -205,6 +213,7 @@ def _report(checked: Checked, source: Source, outcome: Outcome, office: Office) 
     }
     path = office.report_path(checked.zip_sha256)
     make_folder(path.parent)
+    remove_unfinished(path.parent)
     write_atomically(path.with_suffix(".txt"), f"{outcome.text}\n".encode("utf-8", "replace"))
     write_json(path, report)  # last: it says that this zip is done
     line = json.dumps(
