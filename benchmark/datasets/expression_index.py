@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.datasets.expression_records import VideoFindings, read_video
-from benchmark.datasets.index_file import IndexFile, IndexWriter, open_index
+from benchmark.datasets.index_file import IndexFile, IndexWriter
+from benchmark.datasets.index_store import open_index
 from benchmark.datasets.json_stream import JsonStream, json_kind
 from benchmark.datasets.reading_progress import reading_progress
 from benchmark.errors import DatasetError, Problem
@@ -90,7 +91,7 @@ def open_expression_index(source: Path, rebuild: bool = False) -> IndexedVideos:
 
 
 def build_expression_index(source: Path, writer: IndexWriter) -> tuple[str, Mapping[str, Any]]:
-    """Read a meta file once and write its records; see `benchmark.datasets.index_file.Build`."""
+    """Read a meta file once and write its records; see `benchmark.datasets.index_store.Build`."""
     digest = hashlib.sha256()
     rows: list[tuple[bytes, int, int, int]] = []
     references: list[tuple[int, bytes]] = []

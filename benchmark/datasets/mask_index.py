@@ -17,7 +17,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.datasets.index_file import IndexDamaged, IndexFile, IndexWriter, open_index
+from benchmark.datasets.index_file import IndexDamaged, IndexFile, IndexWriter
+from benchmark.datasets.index_store import open_index
 from benchmark.datasets.json_stream import JsonStream, json_kind
 from benchmark.datasets.reading_progress import reading_progress
 from benchmark.errors import DatasetError, MaskError
@@ -133,7 +134,7 @@ def open_mask_index(source: Path, rebuild: bool = False) -> MaskIndex:
 
 
 def build_mask_index(source: Path, writer: IndexWriter) -> tuple[str, Mapping[str, Any]]:
-    """Read a mask file once and write its entries; see `benchmark.datasets.index_file.Build`."""
+    """Read a mask file once and write its entries; see `benchmark.datasets.index_store.Build`."""
     entries: dict[bytes, tuple[int, int, int, int, int, int, bytes]] = {}
     faults: list[TrackFault] = []
     fault_count = 0
