@@ -1,0 +1,130 @@
+"""`score_tracks`: every form a track may come in gives the same scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pycocotools import mask as coco
+
+from benchmark.errors import MaskError, ProtocolError
+from benchmark.masks import encode_track, write_mask_png
+from benchmark.metrics import score_tracks
+from benchmark.metrics import track_scoring as module
+from benchmark.metrics.definition import boundary_radius, frame_counts
+from benchmark.run_lengths import runs_from_text
+from tests.benchmark.golden_clips import expression_clips
+
+torch.set_num_threads(1)
+CLIP = expression_clips()[0]
+TRUTH, PREDICTED = CLIP.instances[[0, 1]].any(axis=0), CLIP.predicted[2]
+HEIGHT, WIDTH = TRUTH.shape[1:]
+WANTED = [
+    frame_counts(*pair, boundary_radius(HEIGHT, WIDTH)).tolist()
+    for pair in zip(TRUTH, PREDICTED, strict=True)
+]
+
+
+def folder(masks: np.ndarray, path: Path) -> Path:
+    path.mkdir(exist_ok=True)
+    for index, mask in enumerate(masks):
+        write_mask_png(mask, path / f"{index:05d}.png")
+    return path
+
+
+def forms(masks: np.ndarray, path: Path) -> dict[str, Any]:
+    track = encode_track(masks)
+    dicts = [coco.encode(np.asfortranarray(mask.astype(np.uint8))) for mask in masks]
+    uncompressed = [
+        {
+            "size": [HEIGHT, WIDTH],
+            "counts": [HEIGHT * WIDTH] if text is None else runs_from_text(text, HEIGHT, WIDTH).tolist(),
+        }
+        for text in track.counts
+    ]
+    return {
+        "MaskTrack": track,
+        "COCO dicts": dicts,
+        "uncompressed": uncompressed,
+        "text": [None if text is None else text.decode() for text in track.counts],
+        "bytes": list(track.counts),
+        "bool": masks,
+        "uint8": masks.astype(np.uint8) * 255,
+        "logits": np.where(masks, 2.5, -1.0).astype(np.float32),
+        "torch bool": torch.from_numpy(masks),
+        "torch logits": torch.where(torch.from_numpy(masks), 1.0, -1.0).to(torch.bfloat16),
+        "folder": folder(masks, path),
+        "folder name": str(folder(masks, path)),
+    }
+
+
+def test_all_forms_agree(tmp_path: Path) -> None:
+    truths, predictions = forms(TRUTH, tmp_path / "t"), forms(PREDICTED, tmp_path / "p")
+    pairs = [(name, name) for name in truths]
+    pairs += [("MaskTrack", name) for name in truths] + [(name, "bool") for name in truths]
+    for one, other in pairs:
+        scores = score_tracks(truths[one], predictions[other], size=(HEIGHT, WIDTH))
+        assert scores.counted.counts.tolist() == WANTED, (one, other)
+        assert scores.counted.truth_areas.tolist() == TRUTH.sum(axis=(1, 2)).tolist()
+        assert scores.counted.pixels == HEIGHT * WIDTH
+
+
+def test_means() -> None:
+    truth = np.zeros((4, 10, 10), bool)
+    truth[:2, 2:6, 2:6] = True
+    predicted = truth.copy()
+    predicted[1, 2:6, 2:4] = False
+    predicted[3] = True
+    scores = score_tracks(truth, predicted)
+    assert scores.j.tolist() == [1.0, 0.5, 1.0, 0.0]
+    assert scores.f[[0, 2, 3]].tolist() == [1.0, 1.0, 1.0]  # a full mask has no boundary
+    assert scores.absent.tolist() == [False, False, True, True]
+    assert (
+        scores.jf_mean == (scores.j_mean + scores.f_mean) / 2 == (np.mean(scores.j) + np.mean(scores.f)) / 2
+    )
+
+
+def test_tolerance_and_threshold() -> None:
+    narrow, wide = (score_tracks(TRUTH, PREDICTED, radius=radius).f_mean for radius in (0, 10))
+    assert narrow < wide
+    probabilities = np.where(PREDICTED, 0.7, 0.3)
+    assert score_tracks(TRUTH, probabilities, threshold=0.5).counted.counts.tolist() == WANTED
+    with pytest.raises(ProtocolError, match="negative"):
+        score_tracks(TRUTH, PREDICTED, radius=-1)
+
+
+def test_folders_are_read_a_few_frames_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, predicted = folder(TRUTH, tmp_path / "t"), folder(PREDICTED, tmp_path / "p")
+    for pixels in (1, 2 * HEIGHT * WIDTH, 5 * HEIGHT * WIDTH):
+        monkeypatch.setattr(module, "CHUNK_PIXELS", pixels)
+        assert score_tracks(truth, predicted).counted.counts.tolist() == WANTED
+    (predicted / "00003.png").unlink()
+    with pytest.raises(MaskError, match=r"00003\.png"):
+        score_tracks(truth, predicted)
+
+
+def test_wrong_input(tmp_path: Path) -> None:
+    bad = np.full((1, 3, 3), np.nan)
+    good = np.zeros((1, 3, 3), bool)
+    for masks in (bad, torch.from_numpy(bad)):
+        with pytest.raises(MaskError, match="not numbers"):
+            score_tracks(good, masks)
+    with pytest.raises(MaskError, match="no track"):
+        score_tracks(good, 3)  # type: ignore[arg-type]
+    with pytest.raises(MaskError, match="one frame size"):
+        score_tracks([b"9"], [b"9"])
+    with pytest.raises(MaskError, match="frame 1 of the truth"):
+        score_tracks([b"9", b"~"], good, size=(3, 3))
+    with pytest.raises(MaskError, match="frame 0 of the prediction: not a run-length mask"):
+        score_tracks(good, [{"size": [3, 3], "counts": 4.5}])
+    with pytest.raises(MaskError, match="differ in length"):
+        score_tracks(good, np.zeros((2, 3, 3), bool))
+    with pytest.raises(MaskError, match="without frames"):
+        score_tracks(good[:0], good[:0])
+    with pytest.raises(MaskError, match="bool or uint8"):
+        score_tracks(good.astype(int), good.astype(int))
+    with pytest.raises(MaskError, match="no such folder"):
+        score_tracks(tmp_path / "a", tmp_path / "b")
