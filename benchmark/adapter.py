@@ -23,13 +23,13 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from benchmark.adapter_options import bind_options
 from benchmark.command_line import unknown_name
 from benchmark.errors import AdapterError, RefereeError, UsageError
 from benchmark.frames import FrameSequence
-from benchmark.types import AdapterInfo, MaskTrack, Prediction, Query
+from benchmark.types import AdapterInfo, MaskTrack, Prediction, Query, Role
 
 ENTRY_POINT_GROUP = "interrvos_referee.adapters"
 FLAG = "--adapter"
@@ -50,6 +50,38 @@ class TruthForSanityRow:
     other_expressions: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerSource:
+    """Where answers lie that were stored before, for an adapter that hands them on.
+
+    Attributes:
+        path: a folder or file in a form of `benchmark.prediction_layouts`.
+        missing_frames: whether a frame without a mask fails its query, or is a mask without pixels.
+    """
+
+    path: Path
+    missing_frames: Literal["error", "empty"] = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSourceFacts:
+    """What the referee found there.
+
+    Attributes:
+        layout: name of the form.
+        recognised_by: what tells it.
+        roles: the roles it holds masks of.
+        fingerprint: changes when a file is replaced.
+        made_by: the model that wrote it, where the form says so.
+    """
+
+    layout: str
+    recognised_by: str
+    roles: tuple[Role, ...]
+    fingerprint: str
+    made_by: AdapterInfo | None
+
+
 class Adapter(abc.ABC):
     """A model under test. Subclasses are final: wrap an adapter, don't override one.
 
@@ -63,6 +95,8 @@ class Adapter(abc.ABC):
     max_queries: int | None = None
     #: whether the device matters; a row that only draws boxes spares the user the import of torch
     uses_device: bool = True
+    #: where stored answers lie that this adapter hands on instead of predicting; see `open_answers`
+    stored_answers: AnswerSource | None = None
     #: value of every option, the defaults too; filled in by `load_adapter`
     chosen_options: Mapping[str, Any] = {}
 
@@ -88,6 +122,17 @@ class Adapter(abc.ABC):
         Called only when `info().uses_truth`.
         """
         raise TypeError(f"{type(self).__name__} declares uses_truth but does not define open_truth")
+
+    def describe_answers(self, facts: AnswerSourceFacts) -> None:
+        """Learn what `stored_answers` holds; called before anything else, only if it is set."""
+        raise TypeError(f"{type(self).__name__} sets stored_answers but does not define describe_answers")
+
+    def open_answers(self, answers: Sequence[Prediction]) -> None:
+        """Receive the stored answers to the queries of the next `predict`, in their order.
+
+        Called only when `stored_answers` is set.
+        """
+        raise TypeError(f"{type(self).__name__} sets stored_answers but does not define open_answers")
 
     @abc.abstractmethod
     def predict(self, queries: Sequence[Query]) -> list[Prediction]:

@@ -37,6 +37,7 @@ from pathlib import Path
 
 from benchmark.adapter import Adapter, load_adapter
 from benchmark.adapter_options import parse_options
+from benchmark.answer_channel import AnswerChannel, answer_channel
 from benchmark.command_line import parser, run_command
 from benchmark.datasets import Dataset, open_dataset
 from benchmark.devices import check_device_name, resolve_device
@@ -114,13 +115,16 @@ def evaluate(choices: Choices, ranks: Ranks | None) -> Path | None:
     selection = select_expressions(
         dataset, lambda one: any(protocol.selects(one) for protocol in protocols), choices.limit
     )
+    stored = answer_channel(adapter, selection.whole)
     if leads:
         print(first_line(selection, adapter, protocols), flush=True)
+        if stored is not None:
+            print(f"stored answers: {stored.facts.layout}, recognised by {stored.facts.recognised_by}")
     identity = run_identity(adapter, choices.seed, dataset)
     folder = open_folder(choices.output, adapter, identity, restart=choices.restart and leads)
     if ranks is not None and leads:
         ranks.open_for_others()
-    asked = predict_what_is_left(choices, ranks, adapter, selection, folder)
+    asked = predict_what_is_left(choices, ranks, adapter, selection, folder, stored)
     if ranks is not None and not leads:
         ranks.wait_for_end()
         return None
@@ -142,8 +146,10 @@ def predict_what_is_left(
     adapter: Adapter,
     selection: SelectedExpressions,
     folder: PredictionFolder,
+    stored: AnswerChannel | None = None,
 ) -> int:
-    """Ask this process's part of what has no answer yet; the model is loaded only if there is any.
+    """Ask this process's part of what has no answer yet; the model is loaded only if there is any,
+    or if it takes loading to know that its weights are still those of the stored answers.
 
     Returns:
         How many queries were asked.
@@ -153,13 +159,15 @@ def predict_what_is_left(
     retry = choices.retry_failed or choices.strict
     plans = [folder.plan(selection, video, retry) for video in shard.videos(selection.videos)]
     left = [plan for plan in plans if plan.missing]
-    if not left:
+    if not left and folder.record.is_known_before_load:
         return 0
     local_rank = ranks.world.local if ranks else None
     device = resolve_device(choices.device, local_rank) if adapter.uses_device else "cpu"
     load_weights(adapter, choices.adapter, device, choices.seed)
     try:
         folder.confirm_loaded(adapter, run_identity(adapter, choices.seed, selection))
+        if not left:
+            return 0
         seeds = {"model": choices.seed}
         folder.begin_session({**collect(MODULE, choices.arguments, seeds), "device": device})
         rules = InferenceRules(
@@ -167,7 +175,7 @@ def predict_what_is_left(
             strict=choices.strict,
             show_progress=ranks is None or ranks.world.rank == 0,
         )
-        predict_videos(adapter, selection.whole, folder, left, rules)
+        predict_videos(adapter, selection.whole, folder, left, rules, stored)
     finally:
         adapter.unload()
     return sum(len(plan.missing) for plan in left)

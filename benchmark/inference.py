@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from tqdm import tqdm
 
 from benchmark.adapter import Adapter, describe_exception
+from benchmark.answer_channel import AnswerChannel
 from benchmark.answer_contract import Place, checked_answers
 from benchmark.datasets import Dataset
 from benchmark.devices import peak_memory, reset_peak_memory
@@ -69,18 +70,20 @@ def predict_videos(
     folder: PredictionFolder,
     plans: Sequence[VideoPlan],
     rules: InferenceRules,
+    stored: AnswerChannel | None = None,
 ) -> None:
     """Ask a loaded adapter everything that the plans miss, and store the answers as they come.
 
     Args:
         dataset: the whole one: rows that need them get sentences of videos outside the plans, too.
+        stored: answers stored before, for an adapter that hands them on.
 
     Raises:
         AdapterError: when the adapter breaks its contract, or a query fails and the rules are strict.
         DatasetError: when frames cannot be read.
         OutputError: when answers cannot be stored.
     """
-    run = _Run(adapter, dataset, folder, rules)
+    run = _Run(adapter, dataset, folder, rules, stored)
     attended = sys.stderr.isatty()
     bar = tqdm(
         plans,
@@ -100,14 +103,20 @@ class _Run:
     """What stays the same over all videos of one run."""
 
     def __init__(
-        self, adapter: Adapter, dataset: Dataset, folder: PredictionFolder, rules: InferenceRules
+        self,
+        adapter: Adapter,
+        dataset: Dataset,
+        folder: PredictionFolder,
+        rules: InferenceRules,
+        stored: AnswerChannel | None,
     ) -> None:
         self._adapter = adapter
         self._info: AdapterInfo = adapter.info()
         self._dataset = dataset
         self._folder = folder
         self._rules = rules
-        self._truths = TruthChannel(dataset) if self._info.uses_truth else None
+        self._truths = TruthChannel(dataset) if self._info.uses_truth and stored is None else None
+        self._stored = stored
 
     def video(self, plan: VideoPlan) -> None:
         """Ask what is missing about one video."""
@@ -161,12 +170,15 @@ class _Run:
         queries = [Query(index, one.text, self._info.roles) for index, one in enumerate(asked)]
         limit = self._rules.query_timeout
         truth = self._truths.of(video, asked) if self._truths else None
+        answers_before = self._stored.of(video, asked) if self._stored else None
         reset_peak_memory()
         started = time.perf_counter()
         try:
             with time_limit(None if limit is None else limit * len(asked)):
                 if truth is not None:
                     self._adapter.open_truth(truth)
+                if answers_before is not None:
+                    self._adapter.open_answers(answers_before)
                 raw = self._adapter.predict(queries)
         except RefereeError:
             raise

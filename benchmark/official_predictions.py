@@ -26,7 +26,7 @@ from benchmark.errors import DatasetError, PredictionError, ProblemCollector
 from benchmark.mask_batches import canonical_texts
 from benchmark.prediction_records import StoredPrediction
 from benchmark.predictions import refuse_unknown_videos
-from benchmark.types import AdapterInfo, Expression, MaskTrack, Status, Video
+from benchmark.types import AdapterInfo, Expression, MaskTrack, Role, Status, Video
 
 MERGED_NAME = "results.json"
 PARTS = "results_pid_*.json"
@@ -48,18 +48,28 @@ class Piece:
 class OfficialReader:
     """Predictions of the official script; nothing is known about the model."""
 
-    adapter: AdapterInfo | None = None
     dataset_name: str | None = None
     dataset_digest: str | None = None
 
     def __init__(
-        self, pieces: Mapping[str, Sequence[Piece]], files: Sequence[Mapping[str, Any]], dataset: Dataset
+        self,
+        pieces: Mapping[str, Sequence[Piece]],
+        files: Sequence[Mapping[str, Any]],
+        dataset: Dataset,
+        facts: Mapping[str, Any],
+        adapter: AdapterInfo | None,
     ) -> None:
+        self.adapter = adapter
         self._pieces = pieces
         self._dataset = dataset
         self._videos = {video.video_id: video for video in dataset.videos}
         self.video_ids: Sequence[str] = tuple(pieces)
-        self.run: Mapping[str, Any] = {"layout": "official results.json", "limit": None, "files": list(files)}
+        self.run: Mapping[str, Any] = {
+            "layout": "official results.json",
+            **facts,
+            "limit": None,
+            "files": list(files),
+        }
 
     def video(self, video_id: str) -> Mapping[str, StoredPrediction]:
         """The predictions of one video by expression id."""
@@ -79,8 +89,11 @@ class OfficialReader:
         return found
 
 
-def open_official(path: Path, dataset: Dataset) -> OfficialReader:
+def open_official(path: Path, dataset: Dataset, facts: Mapping[str, Any] | None = None) -> OfficialReader:
     """Official predictions: one file, or a folder with `results.json` or `results_pid_*.json`.
+
+    Args:
+        facts: what is to be said of the run beside what the files tell.
 
     Raises:
         PredictionError: when nothing is there, a file is malformed, a query comes twice, or the videos
@@ -90,14 +103,16 @@ def open_official(path: Path, dataset: Dataset) -> OfficialReader:
     pieces: dict[str, list[Piece]] = {}
     seen: dict[tuple[str, str], Path] = {}
     problems = ProblemCollector()
-    facts = []
+    described = []
+    knows_targets = False
     for file in files:
         try:
             with (
                 reading_progress(file, "reading predictions") as progress,
                 JsonStream(file, progress) as stream,
             ):
-                for video_id, expression_ids, piece in _scan(stream, file):
+                for video_id, expression_ids, targets, piece in _scan(stream, file):
+                    knows_targets = knows_targets or targets
                     pieces.setdefault(video_id, []).append(piece)
                     for expression_id in expression_ids:
                         earlier = seen.setdefault((video_id, expression_id), file)
@@ -107,14 +122,17 @@ def open_official(path: Path, dataset: Dataset) -> OfficialReader:
                                 where=f"video {video_id}, expression {expression_id}",
                                 found=f"in {earlier.name} and {file.name}",
                             )
-                facts.append(
+                described.append(
                     {"name": file.name, "bytes": file.stat().st_size, "sha256": stream.sha256.hexdigest()}
                 )
         except DatasetError as error:
             raise PredictionError(error.problems[0]) from error
     problems.raise_if_any(PredictionError, f"{path}: every query must be there once")
     refuse_unknown_videos(pieces, dataset, "other videos", path)
-    return OfficialReader(pieces, facts, dataset)
+    # A list `prediction_masks` alone is Sa2VA's: a model that was never asked for targets.
+    actors_alone = AdapterInfo("precomputed", "1", (Role.ACTOR,))
+    adapter = None if knows_targets or not pieces else actors_alone
+    return OfficialReader(pieces, described, dataset, facts or {}, adapter)
 
 
 def _files(path: Path) -> list[Path]:
@@ -141,7 +159,8 @@ def _files(path: Path) -> list[Path]:
     return parts
 
 
-def _scan(stream: JsonStream, file: Path) -> Iterator[tuple[str, list[str], Piece]]:
+def _scan(stream: JsonStream, file: Path) -> Iterator[tuple[str, list[str], bool, Piece]]:
+    """Video, its expressions, whether any has masks of targets, and where they lie."""
     for video_id in stream.members():
         if not stream.opens_object:
             raise PredictionError(
@@ -152,10 +171,13 @@ def _scan(stream: JsonStream, file: Path) -> Iterator[tuple[str, list[str], Piec
             )
         start = stream.offset()
         expression_ids = []
+        targets = False
         for expression_id in stream.members():
-            stream.value()
+            value = stream.value()
+            keys = [pair[0] for pair in value] if isinstance(value, tuple) else []
+            targets = targets or TARGET_KEY in keys
             expression_ids.append(expression_id)
-        yield video_id, expression_ids, Piece(file, start, stream.offset())
+        yield video_id, expression_ids, targets, Piece(file, start, stream.offset())
     stream.finish()
 
 

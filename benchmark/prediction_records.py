@@ -117,6 +117,14 @@ class RunRecord:
     after_load: RunIdentity | None
     adapter: AdapterInfo
 
+    @property
+    def is_known_before_load(self) -> bool:
+        """Whether the adapter tells its weights apart before loading them.
+
+        If it does, a finished run is recognised, or refused, without loading anything.
+        """
+        return self.after_load is None or self.after_load == self.before_load
+
 
 @dataclass(frozen=True, slots=True)
 class ManifestVideo:

@@ -1,4 +1,4 @@
-"""Reading stored predictions: our own folders and the official `results.json`.
+"""Reading stored predictions: our own folders, and the forms in which others write theirs.
 
 Whatever the container, a reader hands out one video at a time, checked against the dataset that it is
 to be scored on, so memory does not grow with the number of videos.
@@ -103,8 +103,8 @@ def open_predictions(path: Path, dataset: Dataset) -> PredictionReader:
     """Stored predictions at `path`, to be scored on `dataset`.
 
     Args:
-        path: a prediction folder (or the output folder around it), the official `results.json`, or a
-            folder of official `results_pid_*.json`.
+        path: a prediction folder (or the output folder around it), or what others wrote: the official
+            `results.json`, trees of PNG files, COCO lists (see `benchmark.prediction_layouts`).
 
     Raises:
         PredictionError: when there is nothing readable, the run is not finished, or the predictions
@@ -113,9 +113,9 @@ def open_predictions(path: Path, dataset: Dataset) -> PredictionReader:
     for folder in (path, path / FOLDER_NAME):
         if (folder / RUN_FILE).is_file():
             return _open_folder(folder, dataset)
-    from benchmark.official_predictions import open_official
+    from benchmark.prediction_layouts import open_foreign
 
-    return open_official(path, dataset)
+    return open_foreign(path, dataset)
 
 
 def _open_folder(folder: Path, dataset: Dataset) -> FolderReader:

@@ -5,8 +5,10 @@
       --settings rvos --output scores/sa2va
   python -m benchmark.score --predictions runs/mine --dataset interrvos-synthetic --breakdown
 
-PREDICTIONS is a folder written by benchmark.evaluate, or a results.json in the official form
-({video: {expression: {"prediction_masks_act": [...], "prediction_masks_tar": [...]}}}).
+PREDICTIONS is a folder written by benchmark.evaluate, or what others write: a results.json in the official
+form ({video: {expression: {"prediction_masks_act": [...], "prediction_masks_tar": [...]}}}), a tree of PNG
+files [Annotations/]VIDEO/EXPRESSION/FRAME.png, indexed maps anno_K/VIDEO/INDEX.png, a COCO list with scores.
+It says which form it recognised, and why.
 
 Every expression of the split counts. One without a stored prediction, or whose prediction failed, scores
 0 on every frame, and is listed. The same predictions give the same scores, byte for byte, on any machine:
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -276,6 +279,9 @@ def main(arguments: Sequence[str]) -> None:
     asked = load_protocols(chosen.settings.split(",")) if chosen.settings else None
     dataset = open_dataset(chosen.dataset, chosen.data_root, chosen.split, need_frames=False)
     predictions = open_predictions(chosen.predictions, dataset)
+    if "recognised_by" in predictions.run:
+        told = f"{predictions.run['layout']}, recognised by {predictions.run['recognised_by']}"
+        print(f"{chosen.predictions}: {told}", file=sys.stderr)
     result = score_predictions(
         dataset,
         predictions,
