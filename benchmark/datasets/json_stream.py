@@ -169,7 +169,12 @@ class JsonStream:
     def _broken(self, cause: str, place: int) -> DatasetError:
         rest = self._text[place:].rstrip()
         unfinished = any(word.startswith(rest) for word in ("true", "false", "null"))
-        if unfinished or not rest.strip(".eE+-") or cause.startswith("Unterminated string") or "escape" in cause:
+        if (
+            unfinished
+            or not rest.strip(".eE+-")
+            or cause.startswith("Unterminated string")
+            or "escape" in cause
+        ):
             return self._cut_off()
         return self._malformed("valid JSON", cause, place)
 
