@@ -88,6 +88,21 @@ class Logging(Scripted):
         return super().predict(queries)
 
 
+class Late(Scripted):
+    """Knows its weights only after loading them.
+
+    Args:
+        weights: a file whose text stands for the digest.
+    """
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        self.weights = weights
+
+    def load(self, device: str, seed: int) -> None:
+        self.facts["weights_digest"] = self.weights.read_text()
+
+
 def raising(error: BaseException) -> Act:
     """An act that raises."""
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
-from small_release import SIZES, meta, write_release
+from small_release import SIZES, meta, track_array, write_release
 
 from benchmark import stored_files
 from benchmark.errors import AdapterError, EnvironmentProblem, OutputError, PredictionError, UsageError
@@ -143,6 +144,34 @@ def test_failures_are_scored_zero_and_retried_on_request(data: Path, tmp_path: P
     finally:
         del sys.path[:2]
         sys.modules.pop("failing_once", None)
+
+
+def test_weights_that_show_only_after_loading_are_still_compared(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(HERE))
+    flag = tmp_path / "weights"
+    asked = words(data, tmp_path / "out", "--option", f"weights={flag}", adapter="scripted_adapter:Late")
+    flag.write_text("one")
+    main(asked)
+    main(asked)
+    flag.write_text("two")
+    with pytest.raises(PredictionError, match="weights_digest was 'one' and is 'two'"):
+        main(asked)
+    assert (tmp_path / "out" / "predictions" / "manifest.json").exists()
+
+
+def test_empty_scores_the_share_of_frames_without_the_object(data: Path, tmp_path: Path) -> None:
+    main(words(data, tmp_path / "out", adapter="empty"))
+
+    def share(annotation_ids: list[int]) -> float:
+        seen = np.any([track_array(str(name)) for name in annotation_ids], axis=(0, 2, 3))
+        return float(1 - seen.mean())
+
+    asked = [one for video in meta()["videos"].values() for one in video["expressions"].values()]
+    expected = 100 * np.mean([share(one["anno_id"]) for one in asked])
+    assert 0 < expected < 100
+    assert scores(tmp_path / "out")["settings"]["RVOS"]["J&F"] == pytest.approx(expected, abs=1e-12)
 
 
 def test_another_model_is_refused_until_restart(data: Path, tmp_path: Path) -> None:
