@@ -69,12 +69,17 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory() -> int | None:
-    """Bytes of device memory held at most since the last reset, over all GPUs; `None` without a GPU."""
+    """Bytes of memory held at most: on all GPUs in use since the last reset, or by this process so far
+    where no GPU is in use; `None` on systems that do not tell (Windows without a GPU)."""
     torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
+    if torch is not None and torch.cuda.is_initialized():
+        peaks = (torch.cuda.max_memory_allocated(number) for number in range(torch.cuda.device_count()))
+        return int(sum(peaks))
+    if importlib.util.find_spec("resource") is None:
         return None
-    peaks = (torch.cuda.max_memory_allocated(number) for number in range(torch.cuda.device_count()))
-    return int(sum(peaks))
+    resource = importlib.import_module("resource")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
 
 
 def _torch(device: str) -> ModuleType | None:

@@ -23,7 +23,8 @@ class StoredPrediction:
         message: the reason of a failure, or how an answer came about after one.
         prompt: the sentence really shown to the model, where it differs from the expression.
         seconds: wall time of the query; of a query answered together with others, its share.
-        peak_memory_bytes: device memory at its highest during the query, if known.
+        peak_memory_bytes: memory at its highest, of the GPUs during the query or, without one, of the
+            process, if known.
         frames_used: positions of the frames that the language side saw, if known.
     """
 

@@ -115,7 +115,7 @@ def _costs(cost: Cost) -> list[str]:
     if cost.seconds_per_video is not None:
         facts.append(f"{cost.seconds_per_video:.2g} s per video")
     if cost.peak_memory_bytes is not None:
-        facts.append(f"{cost.peak_memory_bytes / 2**30:.2f} GiB of device memory")
+        facts.append(f"{cost.peak_memory_bytes / 2**30:.2f} GiB of memory")
     if cost.parameters is not None:
         facts.append(f"{cost.parameters:,} parameters")
     return [f"cost: {', '.join(facts)}"] if facts else []

@@ -124,7 +124,8 @@ class Prediction:
         frames_used: positions of the frames that the language side saw, if known.
         prompt: the sentence really shown to the model, where it differs from the expression.
         seconds: wall time of this query, filled in by the runner when the adapter leaves it `None`.
-        peak_memory_bytes: device memory at its highest during the query, if known.
+        peak_memory_bytes: memory at its highest, of the GPUs during the query or, without one, of the
+            process; filled in by the runner when the adapter leaves it `None`.
     """
 
     actor: BoolMasks | MaskTrack | None = None
