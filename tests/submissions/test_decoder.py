@@ -167,7 +167,9 @@ def test_quoted_overlap_is_seen_from_the_table_alone() -> None:
     """Many entries that all point at one kernel of compressed bytes (Fifield's construction)."""
     kernel = zlib.compress(bytes(1 << 20), wbits=-15)
     members = [
-        RawMember(f"bomb{index}", bytes(1 << 20), stored=kernel if index == 0 else b"", compressed=len(kernel))
+        RawMember(
+            f"bomb{index}", bytes(1 << 20), stored=kernel if index == 0 else b"", compressed=len(kernel)
+        )
         for index in range(50)
     ]
     found = decode_bytes(raw_zip(members))[0].findings
@@ -244,7 +246,9 @@ JSON = st.recursive(
 @given(
     st.dictionaries(
         st.sampled_from(["expression", "status", "sentence", "actor", "target", "size", "frames", "video"]),
-        JSON | st.sampled_from(["0", "ok", "video_a"]) | st.lists(st.text("0123456789PQ`o", max_size=8), max_size=3),
+        JSON
+        | st.sampled_from(["0", "ok", "video_a"])
+        | st.lists(st.text("0123456789PQ`o", max_size=8), max_size=3),
     )
 )
 def test_any_line_never_raises(line: dict[str, Any]) -> None:
@@ -340,7 +344,7 @@ def test_ones_and_255s_mean_the_same() -> None:
 
 
 ROOTS = {
-    "results/Annotations/{video}/{expression}/{frame}.png": "a Ref-YouTube-VOS zip inside the folder results/",
+    "out/Annotations/{video}/{expression}/{frame}.png": "a Ref-YouTube-VOS zip inside the folder out/",
     "valid/{video}/{expression}/{frame}.png": "a MeViS zip made around the folder valid/",
     "mine/{video}/{expression}/{role}/{frame}.png": "a zip made around the folder mine/",
     "{role}/{video}/{expression}/{frame}.png": "an InterRVOS work folder: actor/ and target/ lie outside",
