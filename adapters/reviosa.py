@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from benchmark.adapter import Adapter
 from benchmark.errors import AdapterError
@@ -37,7 +38,15 @@ class Reviosa(Adapter):
     def info(self) -> AdapterInfo:
         options = {"checkpoint": str(self._checkpoint) if self._checkpoint else "shipped"}
         if self._predictor is None or self._predictor.loaded is None:
-            return AdapterInfo("reviosa", "1", options=options, shares_video_features=True)
+            stored = self._stored_facts()
+            return AdapterInfo(
+                name="reviosa",
+                version="1",
+                revision=stored.get("recipe", {}).get("name"),
+                weights_digest=stored.get("weights_digest"),
+                options=options,
+                shares_video_features=True,
+            )
         loaded = self._predictor.loaded
         frames = loaded.recipe.model.frames
         return AdapterInfo(
@@ -78,6 +87,17 @@ class Reviosa(Adapter):
 
     def unload(self) -> None:
         self._predictor = None
+
+    def _stored_facts(self) -> Mapping[str, Any]:
+        """What the checkpoint's configuration says of it, read without torch; nothing where there is none."""
+        import reference_model
+
+        shipped = Path(str(reference_model.__file__)).parent / "checkpoints" / "tiny"
+        try:
+            stored = json.loads(((self._checkpoint or shipped) / "config.json").read_bytes())
+        except (OSError, ValueError):
+            return {}  # `load` says what is wrong with it
+        return stored if isinstance(stored, dict) else {}
 
     def _loaded(self) -> Predictor:
         if self._predictor is None:
