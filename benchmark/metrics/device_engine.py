@@ -186,31 +186,31 @@ def tensor_counts(
 def batch_counts(
     pairs: Sequence[TensorPair],
     *,
-    radius: int | None = None,
+    radius: int | Sequence[int] | None = None,
     threshold: float = 0.0,
     form: str = "auto",
 ) -> DeviceCounts:
     """The six integers of the frames of many clips, of any sizes and lengths, one clip after another.
 
-    Args and Raises: as `tensor_counts`; a message names the clip by its position.
+    Args and Raises: as `tensor_counts`; `radius` may also name one tolerance for each clip, and a message
+    names the clip by its position.
     """
     import torch
 
     for index, pair in enumerate(pairs):
         _check_pair(pair, f"clip {index}" if len(pairs) > 1 else "")
-    if radius is not None:
-        check_radius(radius)
     if not pairs:
         raise MaskError("a batch needs at least one pair of tensors")
+    radii = _radii(pairs, radius)
     devices = {tensor.device for pair in pairs for tensor in pair}
     if len(devices) > 1:
         raise MaskError(
             "masks of one batch must be on one device", found=", ".join(sorted(map(str, devices)))
         )
     counts, unclear = [], []
-    for chunk in _chunks(pairs):
+    for chunk in _chunks(pairs, radii):
         truth, predicted = (_pack(chunk, side, threshold, form) for side in (0, 1))
-        sizes = [size for piece in chunk for size in _sizes(piece, radius)]
+        sizes = [size for piece in chunk for size in [piece.size] * len(piece.masks.truth)]
         counts.append(_count_lines(truth.words, predicted.words, sizes, form))
         unclear.append(torch.stack((truth.unclear, predicted.unclear), dim=1))
     columns = torch.cat(counts)
@@ -253,39 +253,53 @@ def _check_pair(pair: TensorPair, where: str) -> None:
         )
 
 
-def _chunks(pairs: Sequence[TensorPair]) -> Iterator[list[TensorPair]]:
+class Piece(NamedTuple):
+    """Some frames of a clip, and the size and tolerance they are counted at."""
+
+    masks: TensorPair
+    size: Size
+
+
+def _radii(pairs: Sequence[TensorPair], radius: int | Sequence[int] | None) -> list[int]:
+    if radius is None:
+        return [boundary_radius(pair.truth.shape[1], pair.truth.shape[2]) for pair in pairs]
+    radii = [radius] * len(pairs) if isinstance(radius, int) else list(radius)
+    if len(radii) != len(pairs):
+        raise MaskError("one tolerance for each clip", expected=str(len(pairs)), found=str(len(radii)))
+    for each in radii:
+        check_radius(each)
+    return radii
+
+
+def _chunks(pairs: Sequence[TensorPair], radii: Sequence[int]) -> Iterator[list[Piece]]:
     """The pairs cut along time into groups whose packed bits stay within `CHUNK_BYTES`."""
-    chunk: list[TensorPair] = []
+    chunk: list[Piece] = []
     room = CHUNK_BYTES
-    for pair in pairs:
-        _, height, width = pair.truth.shape
-        frame_bytes = 2 * 8 * Size(height, width, 0).words
-        first, length = 0, pair.truth.shape[0]
+    for pair, radius in zip(pairs, radii, strict=True):
+        length, height, width = pair.truth.shape
+        size, first = Size(height, width, radius), 0
+        frame_bytes = 2 * 8 * size.words
         while first < length:
             taken = min(length - first, max(room // frame_bytes, 0 if chunk else 1))
             if taken:
-                chunk.append(TensorPair(*(masks[first : first + taken] for masks in pair)))
+                part = TensorPair(*(masks[first : first + taken] for masks in pair))
+                chunk.append(Piece(part, size))
                 room -= taken * frame_bytes
                 first += taken
             if first < length:
                 yield chunk
                 chunk, room = [], CHUNK_BYTES
     if chunk or not any(pair.truth.shape[0] for pair in pairs):
-        yield chunk or [pairs[0]]
+        _, height, width = pairs[0].truth.shape
+        yield chunk or [Piece(pairs[0], Size(height, width, radii[0]))]
 
 
-def _sizes(piece: TensorPair, radius: int | None) -> list[Size]:
-    frames, height, width = piece.truth.shape
-    size = Size(height, width, boundary_radius(height, width) if radius is None else radius)
-    return [size] * frames
-
-
-def _pack(chunk: Sequence[TensorPair], side: int, threshold: float, form: str) -> Packed:
+def _pack(chunk: Sequence[Piece], side: int, threshold: float, form: str) -> Packed:
     import torch
 
     words, unclear = [], []
     for piece in chunk:
-        masks = piece[side]
+        masks = piece.masks[side]
         level = threshold
         if masks.dtype.is_floating_point:
             level = torch.tensor(threshold, dtype=masks.dtype).item()

@@ -133,6 +133,8 @@ def test_wrong_input() -> None:
         batch_counts([TensorPair(masks, masks), TensorPair(masks, masks[:1])])
     with pytest.raises(MaskError, match="at least one pair"):
         batch_counts([])
+    with pytest.raises(MaskError, match="one tolerance for each clip"):
+        batch_counts([TensorPair(masks, masks)], radius=[1, 2])
     with pytest.raises(ProtocolError, match="negative"):
         tensor_counts(masks, masks, radius=-1)
     with pytest.raises(UsageError, match="unknown form"):
