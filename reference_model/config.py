@@ -39,9 +39,10 @@ class StageKind(enum.StrEnum):
 
     VISION = "vision"  # the vision tower names what lies under each visual token
     OBJECT_PROMPTS = "object_prompts"  # the mask decoder follows prompts of a teacher that knows the objects
+    OBJECT_MEMORY = "object_memory"  # the same through memory propagation; the teacher stays as it is
     LANGUAGE = "language"  # the language model answers, and its tokens match the teacher's prompts
     JOINT = "joint"  # masks through the language model's own tokens, frame by frame
-    MEMORY = "memory"  # masks through memory propagation over many frames
+    MEMORY = "memory"  # the same through memory propagation over many frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,8 @@ class LossWeights:
     attention: float = 1.0  # attention mask loss (AML)
     regression: float = 0.0  # distance of a token's prompt to the teacher's
     object_score: float = 0.0  # is the object visible in this frame
+    vision: float = 0.0  # visual tokens name what lies under them
+    motion: float = 0.0  # inside the language model, visual tokens tell how what lies under them moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +255,9 @@ def _read(kind: Any, data: Any, where: str) -> Any:
         if not repeated and len(members) != len(data):
             raise _wrong_type(where, f"{len(members)} values", data)
         each = [members[0]] * len(data) if repeated else members
-        return tuple(_read(one, item, f"{where}[{i}]") for i, (one, item) in enumerate(zip(each, data)))
+        return tuple(
+            _read(one, item, f"{where}[{i}]") for i, (one, item) in enumerate(zip(each, data, strict=True))
+        )
     if isinstance(kind, type) and issubclass(kind, enum.StrEnum):
         if data not in list(kind):
             raise _wrong_type(where, " or ".join(kind), data)

@@ -32,6 +32,7 @@ from reference_model.teacher import (
     ObjectTeacher,
     VisualProbe,
     cell_labels,
+    cell_moves,
     described_objects,
     partial_role_prompts,
     role_prompts,
@@ -60,8 +61,10 @@ class Classroom:
             chosen: list[nn.Module] = [internvl.vision_tower, internvl.multi_modal_projector, self.probe]
         elif stage.kind is StageKind.OBJECT_PROMPTS:
             chosen = [model.mask_decoder, self.teacher]
+        elif stage.kind is StageKind.OBJECT_MEMORY:
+            chosen = [model.mask_decoder]
         elif stage.kind is StageKind.LANGUAGE:
-            chosen = [model.vision_language, model.projector]
+            chosen = [model.vision_language, model.projector, self.probe]
         else:
             chosen = [model.vision_language, model.projector] if stage.train_vision_language else []
             chosen += [model.mask_decoder] if stage.train_mask_decoder else []
@@ -78,9 +81,12 @@ def loss_terms(
 ) -> dict[str, Tensor]:
     """The loss terms of one step; `progress` is the share of the stage that is done."""
     if stage.kind is StageKind.VISION:
-        return {"text": _vision(room, batch)}
-    if stage.kind is StageKind.OBJECT_PROMPTS:
-        return _object_prompts(room, stage, batch, rng, generator)
+        return {"vision": room.probe.loss(*_probed(room, batch))}
+    if stage.kind in (StageKind.OBJECT_PROMPTS, StageKind.OBJECT_MEMORY):
+        roles, prompts = _object_prompts(room, stage, batch, rng, generator)
+        if stage.kind is StageKind.OBJECT_PROMPTS:
+            return _frame_masks(room.model, batch, roles, prompts)
+        return _tracked_masks(room.model, batch, roles, prompts, progress, rng)
     with torch.set_grad_enabled(stage.train_vision_language and torch.is_grad_enabled()):
         taught, roles = _taught(room, stage, batch)
         prompts = room.model.projector(taught.hidden_RD)
@@ -92,17 +98,29 @@ def loss_terms(
     return terms
 
 
-def _vision(room: Classroom, batch: Batch) -> Tensor:
-    return room.probe.loss(*_probed(room, batch))
-
-
 def _probed(room: Classroom, batch: Batch) -> tuple[Tensor, Tensor]:
+    visual = room.model.vision_language.visual_tokens(batch.language_pixels_BFCSS)
+    return visual, _labels(room, batch)
+
+
+def _labels(room: Classroom, batch: Batch) -> Tensor:
     side = room.model.config.vision_language.tokens_per_side
-    labels = [
-        cell_labels(masks, room.words.describe(clip), side)
-        for masks, clip in zip(batch.language_masks, batch.clips, strict=True)
-    ]
-    return room.model.vision_language.visual_tokens(batch.language_pixels_BFCSS), torch.stack(labels)
+    return torch.stack(
+        [
+            cell_labels(masks, room.words.describe(clip), side)
+            for masks, clip in zip(batch.language_masks, batch.clips, strict=True)
+        ]
+    )
+
+
+def _motion_loss(room: Classroom, batch: Batch, taught: Taught) -> Tensor:
+    if taught.read.layer_input_BLD is None:
+        raise ValueError("motion is read from the layer of the attention loss, which was not asked for")
+    side = room.model.config.vision_language.tokens_per_side
+    moves, known = zip(*(cell_moves(masks, side) for masks in batch.language_masks), strict=True)
+    at_visual = taught.packed.ids_BL == room.model.vision_language.image_token_id
+    hidden_XD = taught.read.layer_input_BLD[at_visual]
+    return room.probe.motion_loss(hidden_XD, torch.stack(moves).flatten(0, 2), torch.stack(known).flatten())
 
 
 def probe_accuracy(room: Classroom, batch: Batch) -> list[float]:
@@ -116,10 +134,9 @@ def _object_prompts(
     batch: Batch,
     rng: np.random.Generator,
     generator: torch.Generator,
-) -> dict[str, Tensor]:
+) -> tuple[Roles, Tensor]:
     roles = [_drawn_roles(rng, clip, stage.expressions) for clip in batch.clips]
-    prompts = partial_role_prompts(room.teacher, _described(room, batch), roles, generator)
-    return _frame_masks(room.model, batch, roles, prompts)
+    return roles, partial_role_prompts(room.teacher, _described(room, batch), roles, generator)
 
 
 def _drawn_roles(rng: np.random.Generator, clip: TrainingClip, count: int) -> list[tuple[int, ...]]:
@@ -146,7 +163,8 @@ def _taught(room: Classroom, stage: StageConfig, batch: Batch) -> tuple[Taught, 
         for clip, chosen in zip(batch.clips, batch.expressions, strict=True)
     ]
     texts = [[one.text for one in chosen] for chosen in batch.expressions]
-    layer = room.training.attention_loss.layer if stage.weights.attention else None
+    wanted = stage.weights.attention or stage.weights.motion
+    layer = room.training.attention_loss.layer if wanted else None
     roles = [[role for one in chosen for role in one.roles] for chosen in batch.expressions]
     return room.model.teach(batch.language_pixels_BFCSS, texts, answers, layer), roles
 
@@ -184,6 +202,10 @@ def _language_terms(
             for role in clip_roles
         ]
         terms["attention"] = attention_mask_loss(attention, torch.stack(truth))
+    if weights.vision:
+        terms["vision"] = room.probe.loss(taught.visual_BFPD, _labels(room, batch))
+    if weights.motion:
+        terms["motion"] = _motion_loss(room, batch, taught)
     return terms
 
 

@@ -45,6 +45,7 @@ class Taught:
         rows_R2: (clip, token) of every role token, by clip, then expression, actor before target.
         next_logits_LV: scores at each position before an answer token.
         next_ids_L: the answer tokens.
+        visual_BFPD: the visual tokens that went in.
     """
 
     packed: Packed
@@ -52,6 +53,7 @@ class Taught:
     rows_R2: Tensor
     next_logits_LV: Tensor
     next_ids_L: Tensor
+    visual_BFPD: Tensor
 
     @property
     def hidden_RD(self) -> Tensor:
@@ -141,7 +143,7 @@ class Reviosa(nn.Module):
         clip_index, token = torch.tensor(before, device=device).unbind(1)
         logits = self.vision_language.logits(read.hidden_BLD[clip_index, token])
         rows_R2 = torch.tensor(rows, device=device)
-        return Taught(packed, read, rows_R2, logits, torch.tensor(after, device=device))
+        return Taught(packed, read, rows_R2, logits, torch.tensor(after, device=device), visual)
 
     def visual_attention(self, taught: Taught, layer: int, heads: Sequence[int]) -> Tensor:
         """Attention (R, A, X) of the role tokens to the visual tokens, in the order of the prompt."""

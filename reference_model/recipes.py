@@ -78,20 +78,22 @@ def tiny_training() -> TrainingConfig:
     """Stages of `tiny`."""
     masks = LossWeights(text=0.0, mask_ce=4.0, mask_dice=1.0, attention=0.0, object_score=0.2)
     words = LossWeights(text=1.0, mask_ce=0.0, mask_dice=0.0, attention=1.0, regression=0.5)
+    more_words = dataclasses.replace(words, vision=0.5, motion=1.0)
     both = LossWeights(text=0.5, mask_ce=4.0, mask_dice=1.0, attention=0.0, regression=0.0, object_score=0.2)
     return TrainingConfig(
         data=DataConfig(dataset="interrvos-synthetic", split="train"),
         optimizer=OptimizerConfig(betas=(0.9, 0.98), weight_decay=0.01),
         attention_loss=AttentionLossConfig(layer=2, heads=(0, 1)),
         stages=(
-            StageConfig("vision", StageKind.VISION, 700, 8, 0, 1.5e-3, words),
+            StageConfig("vision", StageKind.VISION, 700, 8, 0, 1.5e-3, LossWeights(vision=1.0)),
             StageConfig("object-prompts", StageKind.OBJECT_PROMPTS, 1300, 16, 4, 1.2e-3, masks),
-            StageConfig("language", StageKind.LANGUAGE, 3000, 8, 6, 1.2e-3, words),
-            StageConfig("connect", StageKind.JOINT, 300, 12, 4, 7e-4, both, train_mask_decoder=False),
-            StageConfig("joint", StageKind.JOINT, 500, 12, 4, 5e-4, both),
+            StageConfig("object-memory", StageKind.OBJECT_MEMORY, 500, 3, 3, 1e-3, masks, frames=12),
             StageConfig(
-                "memory", StageKind.MEMORY, 400, 4, 3, 7e-4, both, frames=9, train_vision_language=False
+                "language", StageKind.LANGUAGE, 2100, 8, 6, 1.2e-3, words, final_rate=0.335
             ),
+            StageConfig("language-motion", StageKind.LANGUAGE, 2200, 8, 6, 1e-3, more_words),
+            StageConfig("connect", StageKind.JOINT, 250, 12, 4, 5e-4, both, train_mask_decoder=False),
+            StageConfig("joint", StageKind.MEMORY, 250, 4, 3, 4e-4, both, frames=12),
         ),
     )
 

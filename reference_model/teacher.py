@@ -8,7 +8,7 @@ start from pretrained weights need neither.
 
 Legend of shape suffixes:
     M described objects   R prompts (roles)   A attributes   C prompt width   B clips   F frames
-    P visual tokens of a frame   D width   N objects   H, W source size
+    P visual tokens of a frame   D width   N objects   H, W source size   X visual tokens of all clips
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from reference_model.training_data import TrainingClip, mean_places
 ATTRIBUTES = ("colour", "shape", "texture", "size")
 UNSAID = 0  # index of an attribute that the description leaves out
 PLACE_WAVES = 3
+MOVE_UNIT = 0.1
 
 
 class ObjectTeacher(nn.Module):
@@ -69,7 +70,10 @@ class LookWords:
         if looks is None:
             return torch.zeros(len(clip.masks_NTHW), len(ATTRIBUTES), dtype=torch.long)
         return torch.tensor(
-            [[table[look[name]] for name, table in zip(ATTRIBUTES, self._number)] for look in looks]
+            [
+                [table[look[name]] for name, table in zip(ATTRIBUTES, self._number, strict=True)]
+                for look in looks
+            ]
         )
 
 
@@ -136,11 +140,17 @@ def _summed(prompts_MC: Tensor, row_M: Tensor) -> Tensor:
 
 
 class VisualProbe(nn.Module):
-    """Linear heads that read, from each visual token, what covers most of its cell."""
+    """Linear heads that read, from each visual token, what covers most of its cell and how it moves."""
 
     def __init__(self, values: Sequence[int], width: int) -> None:
         super().__init__()
         self.heads = nn.ModuleList(nn.Linear(width, count + 1) for count in values)
+        self.motion = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2))
+
+    def motion_loss(self, hidden_XD: Tensor, moves_X2: Tensor, known_X: Tensor) -> Tensor:
+        """Mean squared error of the displacement since the frame before, where it is known."""
+        error = (self.motion(hidden_XD) - moves_X2).square().mean(-1)
+        return (error * known_X).sum() / known_X.sum().clamp(min=1)
 
     def loss(self, visual_BFPD: Tensor, labels_BFPA: Tensor) -> Tensor:
         """Mean cross entropy over attributes; cells with an object weigh as much as the background."""
@@ -170,3 +180,25 @@ def cell_labels(masks_NFHW: Tensor, attributes_NA: Tensor, side: int, least_shar
     share_NFP = F.adaptive_avg_pool2d(masks_NFHW, (side, side)).flatten(2)
     most, index = share_NFP.max(0)
     return torch.where((most >= least_share)[..., None], attributes_NA[index], UNSAID)
+
+
+def cell_moves(masks_NFHW: Tensor, side: int, least_share: float = 0.3) -> tuple[Tensor, Tensor]:
+    """For each cell the displacement (F, P, 2) of the object that covers it since the frame before.
+
+    In units of `MOVE_UNIT` of the frame's sides. The second tensor (F, P) says where it is known: cells
+    with an object that is seen in the frame before, too.
+    """
+    height, width = masks_NFHW.shape[-2:]
+    area_NF = masks_NFHW.sum((-1, -2))
+    x_NF = masks_NFHW.sum(-2) @ ((torch.arange(width) + 0.5) / width) / area_NF.clamp(min=1)
+    y_NF = masks_NFHW.sum(-1) @ ((torch.arange(height) + 0.5) / height) / area_NF.clamp(min=1)
+    places_NF2 = torch.stack([x_NF, y_NF], -1)
+    moves_NF2 = torch.zeros_like(places_NF2)
+    moves_NF2[:, 1:] = (places_NF2[:, 1:] - places_NF2[:, :-1]) / MOVE_UNIT
+    seen_NF = torch.zeros_like(area_NF, dtype=torch.bool)
+    seen_NF[:, 1:] = (area_NF[:, 1:] > 0) & (area_NF[:, :-1] > 0)
+    share_NFP = F.adaptive_avg_pool2d(masks_NFHW, (side, side)).flatten(2)
+    most_FP, index_FP = share_NFP.max(0)
+    frame_F1 = torch.arange(len(most_FP))[:, None]
+    known_FP = (most_FP >= least_share) & seen_NF[index_FP, frame_F1]
+    return moves_NF2[index_FP, frame_F1], known_FP

@@ -44,10 +44,19 @@ STATE_FILE = "training-state.safetensors"
 CURVE_FILE = "losses.csv"
 CURVE_COLUMNS = (
     *("stage", "step", "seconds", "learning_rate", "loss"),
-    *("text", "regression", "attention", "mask_ce", "mask_dice", "object_score"),
+    *("text", "regression", "attention", "mask_ce", "mask_dice", "object_score", "vision", "motion"),
 )
 STATE_SECONDS = 120  # a killed run loses at most this much
 LOOK_SAMPLE = 256  # clips that are looked at to collect the words for looks
+
+
+@dataclass
+class StageDraws:
+    """The random choices of one stage: which clips, which expressions, what the teacher leaves out."""
+
+    rng: np.random.Generator
+    generator: torch.Generator
+    epochs: Epochs
 
 
 @dataclass
@@ -58,9 +67,7 @@ class Run:
     room: Classroom
     source: ClipSource
     seed: int
-    rng: np.random.Generator
-    generator: torch.Generator
-    epochs: Epochs
+    draws: StageDraws
     stage: int = 0
     step: int = 0
     seconds: float = 0.0
@@ -101,8 +108,16 @@ def start_run(recipe: Recipe, source: ClipSource, seed: int) -> Run:
             words,
             recipe.training,
         )
-    rng = np.random.default_rng(seed)
-    return Run(recipe, room, source, seed, rng, torch.Generator().manual_seed(seed), Epochs(count, rng))
+    return Run(recipe, room, source, seed, stage_draws(seed, recipe.training.stages[0], count))
+
+
+def stage_draws(seed: int, stage: StageConfig, clips: int) -> StageDraws:
+    """The draws of a stage depend on the seed and its name, not on what was trained before it."""
+    import torch
+
+    rng = np.random.default_rng([seed, *stage.name.encode()])
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    return StageDraws(rng, generator, Epochs(clips, rng))
 
 
 def recipe_words(recipe: Recipe, sample: Sequence[Any]) -> list[str]:
@@ -161,6 +176,9 @@ def train_steps(run: Run, folder: Path | None, show: bool = True) -> None:
             save_state(run, folder)
         raise
     run.stage, run.step, run.optimizer = run.stage + 1, 0, None
+    if not run.finished:
+        clips = trained_clips(run.source, run.recipe.training.data)
+        run.draws = stage_draws(run.seed, run.stages[run.stage], clips)
     if folder:
         save_state(run, folder)
 
@@ -176,18 +194,18 @@ def train_step(run: Run, stage: StageConfig) -> dict[str, float]:
     model = run.recipe.model
     batch = draw_batch(
         run.source,
-        run.epochs.take(stage.clips),
-        run.rng,
+        run.draws.epochs.take(stage.clips),
+        run.draws.rng,
         expressions=stage.expressions,
         frames=stage.frames,
         config=model.frames,
         language_side=model.vision_language.image_size,
         mask_side=model.mask_decoder.image_size,
         mirror=run.recipe.training.data.mirror,
-        for_language=stage.kind is not StageKind.OBJECT_PROMPTS,
+        for_language=stage.kind not in (StageKind.OBJECT_PROMPTS, StageKind.OBJECT_MEMORY),
         for_masks=stage.kind not in (StageKind.VISION, StageKind.LANGUAGE),
     )
-    terms = loss_terms(run.room, stage, batch, run.step / stage.steps, run.rng, run.generator)
+    terms = loss_terms(run.room, stage, batch, run.step / stage.steps, run.draws.rng, run.draws.generator)
     loss = total_loss(terms, dataclasses.asdict(stage.weights))
     assert run.optimizer is not None  # set by _prepare_stage
     set_learning_rate(run.optimizer, learning_rate(run.step, stage))
@@ -233,7 +251,7 @@ def save_state(run: Run, folder: Path) -> None:
     from reference_model.checkpoint import own_weights
 
     make_folder(folder)
-    tensors = {"generator": run.generator.get_state()}
+    tensors = {"generator": run.draws.generator.get_state()}
     for name, module in _modules(run).items():
         tensors |= {f"{name}.{key}": value for key, value in own_weights(module).items()}
     if run.optimizer is not None:
@@ -245,8 +263,8 @@ def save_state(run: Run, folder: Path) -> None:
         "stage": run.stage,
         "step": run.step,
         "seconds": run.seconds,
-        "rng": run.rng.bit_generator.state,
-        "waiting": run.epochs.state(),
+        "rng": run.draws.rng.bit_generator.state,
+        "waiting": run.draws.epochs.state(),
         "curve": run.curve,
         "optimizer": run.optimizer is not None,
     }
@@ -292,9 +310,9 @@ def restore_run(recipe: Recipe, source: ClipSource, folder: Path) -> Run:
         }
         fill_weights(module, own, str(path))
     run.stage, run.step, run.seconds = facts["stage"], facts["step"], facts["seconds"]
-    run.rng.bit_generator.state = facts["rng"]
-    run.generator.set_state(tensors["generator"])
-    run.epochs.restore(facts["waiting"])
+    run.draws.rng.bit_generator.state = facts["rng"]
+    run.draws.generator.set_state(tensors["generator"])
+    run.draws.epochs.restore(facts["waiting"])
     run.curve = facts["curve"]
     if facts["optimizer"]:
         stage = run.stages[run.stage]

@@ -1,7 +1,8 @@
 """Clips to train on, and batches of them.
 
-A source gives `TrainingClip`s by position. Two sources exist: the synthetic set, rendered
-when first needed and kept in memory, and any dataset of the referee, read on demand. Batches are drawn with a generator that is passed in.
+A source gives `TrainingClip`s by position. Two exist: the synthetic set, rendered when first needed and
+kept in memory, and any dataset of the referee, read on demand. Batches are drawn with a generator that
+is passed in.
 
 Legend of shape suffixes:
     B clips   K frames that masks are computed on   F frames the language model sees   H, W source size
