@@ -124,7 +124,7 @@ def evaluate(choices: Choices, ranks: Ranks | None) -> Path | None:
     folder = open_folder(choices.output, adapter, identity, restart=choices.restart and leads)
     if ranks is not None and leads:
         ranks.open_for_others()
-    asked = predict_what_is_left(choices, ranks, adapter, selection, folder, stored)
+    predict_what_is_left(choices, ranks, adapter, selection, folder, stored)
     if ranks is not None and not leads:
         ranks.wait_for_end()
         return None
@@ -134,7 +134,8 @@ def evaluate(choices: Choices, ranks: Ranks | None) -> Path | None:
         print(f"this shard is done; other shards have {left} queries left, the last one to finish scores")
         return None
     folder.finish(selection, choices.limit, choices.settings)
-    path = score(choices, selection, protocols, replace=choices.restart or asked > 0)
+    path = score(choices, selection, protocols, replace=choices.restart or not folder.is_scored)
+    folder.mark_scored()
     if ranks is not None:
         ranks.finished()
     return path
@@ -147,12 +148,11 @@ def predict_what_is_left(
     selection: SelectedExpressions,
     folder: PredictionFolder,
     stored: AnswerChannel | None = None,
-) -> int:
-    """Ask this process's part of what has no answer yet; the model is loaded only if there is any,
-    or if it takes loading to know that its weights are still those of the stored answers.
+) -> None:
+    """Ask this process's part of what has no answer yet.
 
-    Returns:
-        How many queries were asked.
+    The model is loaded only if there is any, or if it takes loading to know that its weights are still
+    those of the stored answers.
     """
     shard = ranks.world.shard if ranks else choices.shard
     # A strict run must not finish on a failure that an earlier run has recorded.
@@ -160,14 +160,14 @@ def predict_what_is_left(
     plans = [folder.plan(selection, video, retry) for video in shard.videos(selection.videos)]
     left = [plan for plan in plans if plan.missing]
     if not left and folder.record.is_known_before_load:
-        return 0
+        return
     local_rank = ranks.world.local if ranks else None
     device = resolve_device(choices.device, local_rank) if adapter.uses_device else "cpu"
     load_weights(adapter, choices.adapter, device, choices.seed)
     try:
         folder.confirm_loaded(adapter, run_identity(adapter, choices.seed, selection))
         if not left:
-            return 0
+            return
         seeds = {"model": choices.seed}
         folder.begin_session({**collect(MODULE, choices.arguments, seeds), "device": device})
         rules = InferenceRules(
@@ -178,7 +178,6 @@ def predict_what_is_left(
         predict_videos(adapter, selection.whole, folder, left, rules, stored)
     finally:
         adapter.unload()
-    return sum(len(plan.missing) for plan in left)
 
 
 def score(
@@ -187,7 +186,7 @@ def score(
     """Score the finished predictions, print the table, write the result and the overlays.
 
     Args:
-        replace: whether a result that lies there describes predictions that are no more.
+        replace: whether a result that lies there is about answers that are no more.
     """
     predictions = open_predictions(choices.output, selection.whole)
     result = score_predictions(

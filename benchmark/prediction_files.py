@@ -5,6 +5,7 @@
         videos/VIDEO.jsonl    the answers of one video
         sessions/*.json       the circumstances of every process that predicted something
         manifest.json         written last, once every query is there exactly once (`Manifest`)
+        unscored              an empty file from the first new answer until a result has been written
 
 A video's file is lines of JSON: a head that lists its queries with their keys and outcomes, one line
 per query with its COCO run-length text (`null` for a frame without pixels), and the SHA-256 of all
@@ -34,6 +35,7 @@ RUN_FILE = "run.json"
 MANIFEST_FILE = "manifest.json"
 VIDEOS_FOLDER = "videos"
 SESSIONS_FOLDER = "sessions"
+UNSCORED_FILE = "unscored"
 _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")  # names that Windows keeps for devices
 

@@ -29,6 +29,7 @@ from benchmark.prediction_files import (
     MANIFEST_FILE,
     RUN_FILE,
     SESSIONS_FOLDER,
+    UNSCORED_FILE,
     VERSION,
     VIDEOS_FOLDER,
     read_record,
@@ -45,7 +46,13 @@ from benchmark.prediction_records import (
     VideoHead,
 )
 from benchmark.prediction_writer import VideoPlan, VideoWriter
-from benchmark.stored_files import as_output_error, make_folder, remove_unfinished, write_json
+from benchmark.stored_files import (
+    as_output_error,
+    make_folder,
+    remove_unfinished,
+    write_atomically,
+    write_json,
+)
 from benchmark.types import AdapterInfo, Expression, Video
 
 FOLDER_NAME = "predictions"
@@ -124,7 +131,8 @@ class PredictionFolder:
         write_json(self.path / RUN_FILE, to_json(self.record))
 
     def begin_session(self, circumstances: Mapping[str, Any]) -> None:
-        """Write down who is about to predict; a manifest there is no longer true from now on."""
+        """Write down who is about to predict; manifest and result are no longer true from now on."""
+        write_atomically(self.path / UNSCORED_FILE, b"")
         (self.path / MANIFEST_FILE).unlink(missing_ok=True)
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         name = f"{moment}-{secrets.token_hex(4)}.json"
@@ -163,6 +171,15 @@ class PredictionFolder:
         remove_unfinished(self.path / VIDEOS_FOLDER)
         write_json(self.path / MANIFEST_FILE, to_json(manifest))
         return manifest
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether nothing was predicted since `mark_scored`: a result beside it is about these answers."""
+        return not (self.path / UNSCORED_FILE).exists()
+
+    def mark_scored(self) -> None:
+        """Remember that a result of these predictions has been written."""
+        (self.path / UNSCORED_FILE).unlink(missing_ok=True)
 
     def _listed(self, video: Video) -> tuple[ManifestVideo, VideoHead]:
         name = video_file_name(video.video_id)
@@ -222,7 +239,7 @@ def remove_predictions(path: Path) -> None:
         OutputError: when the place cannot be written to.
     """
     # The manifest goes first: whatever remains after an interruption is not mistaken for a finished run.
-    victims = [path / MANIFEST_FILE, path / RUN_FILE]
+    victims = [path / MANIFEST_FILE, path / RUN_FILE, path / UNSCORED_FILE]
     victims += sorted((path / VIDEOS_FOLDER).glob("*.jsonl")) + sorted(
         (path / SESSIONS_FOLDER).glob("*.json")
     )

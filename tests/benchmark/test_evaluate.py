@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -144,6 +145,31 @@ def test_failures_are_scored_zero_and_retried_on_request(data: Path, tmp_path: P
     finally:
         del sys.path[:2]
         sys.modules.pop("failing_once", None)
+
+
+def test_a_result_is_replaced_only_when_its_predictions_are_no_more(data: Path, tmp_path: Path) -> None:
+    main(words(data, tmp_path / "out"))
+    with pytest.raises(OutputError, match="another result lies here"):
+        main(words(data, tmp_path / "out", "--settings", "rvos"))
+    content = meta()
+    content["videos"]["222_clip000"]["expressions"]["0"]["exp"] = "a wolf"
+    write_release(data / "val", content)
+    with interrupted_scoring(), pytest.raises(KeyboardInterrupt):
+        main(words(data, tmp_path / "out"))
+    main(words(data, tmp_path / "out"))
+    assert "a wolf" in (tmp_path / "out" / "expressions.csv").read_text()
+
+
+@contextmanager
+def interrupted_scoring() -> Iterator[None]:
+    """A run that is interrupted between its last answer and its result."""
+    with pytest.MonkeyPatch.context() as patched:
+
+        def interrupt(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        patched.setattr("benchmark.evaluate.write_result", interrupt)
+        yield
 
 
 def test_weights_that_show_only_after_loading_are_still_compared(
