@@ -25,7 +25,13 @@ CHAIN: tuple[tuple[str, ...], ...] = (
     ("benchmark.frames",),
     ("benchmark.datasets",),
     ("benchmark.protocol", "benchmark.protocols"),
-    ("benchmark.adapter", "benchmark.adapter_options", "benchmark.selection"),
+    (
+        "benchmark.adapter",
+        "benchmark.adapter_options",
+        "benchmark.selection",
+        "benchmark.worker_masks",
+        "benchmark.worker_process",
+    ),
     (
         "benchmark.predictions",
         "benchmark.official_predictions",
@@ -59,7 +65,7 @@ CHAIN: tuple[tuple[str, ...], ...] = (
     ),
     ("benchmark.scoring",),
     ("benchmark.score", "benchmark.compare", "benchmark.overlays"),
-    ("benchmark.evaluate", "benchmark.merge"),
+    ("benchmark.evaluate", "benchmark.merge", "benchmark.worker"),
 )
 
 BORDERS: dict[str, tuple[str, ...]] = {
@@ -116,6 +122,7 @@ BORDERS: dict[str, tuple[str, ...]] = {
 
 EXTRA: dict[str, tuple[str, ...]] = {
     "adapters.reviosa": ("reference_model",),
+    "adapters.external": ("benchmark.worker_masks", "benchmark.worker_process"),
     "reference_model.validate": ("benchmark.protocol", "benchmark.metrics", "benchmark.aggregate"),
 }
 
