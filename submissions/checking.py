@@ -87,10 +87,16 @@ class Checked:
 class Spool:
     """Decoded answers in a nameless temporary file, found again by video."""
 
-    def __init__(self, folder: Path | None) -> None:
-        self.file: IO[bytes] = tempfile.TemporaryFile(dir=folder, prefix="answers-")  # noqa: SIM115 - outlives this call
+    def __init__(self, folder: Path | None = None) -> None:
+        self.file: IO[bytes] = tempfile.TemporaryFile(dir=folder, prefix="answers-")  # noqa: SIM115 - see exit
         self.places: dict[str, dict[str, tuple[int, int]]] = {}
         self.end = 0
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
 
     def add(self, answer: Answer, data: bytes) -> None:
         """Keep an answer."""
@@ -145,20 +151,17 @@ def check_submission(
     path: Path,
     expected: Expected,
     *,
-    keep: bool = False,
-    work: Path | None = None,
+    spool: Spool | None = None,
     limits: Limits | None = None,
 ) -> Checked:
     """Check a zip against what a dataset expects.
 
     Args:
-        keep: keep the decoded masks for scoring.
-        work: where they are kept (default: the system's place for temporary files).
+        spool: keeps the decoded masks for scoring, as long as it is open.
 
     Raises:
         InputError: when the file cannot be opened.
     """
-    spool = Spool(work) if keep else None
     tally = Tally()
     digests: dict[str, dict[str, bytes]] = {}
     pixels: set[str] = set()

@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.command_line import parser, run_command
-from benchmark.errors import EnvironmentProblem, OutputError
+from benchmark.errors import OutputError
 from benchmark.stored_files import as_output_error, write_atomically
+from submissions.receipt import need_cryptography
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -42,18 +43,15 @@ def make_key(path: Path) -> str:
         OutputError: when a key lies there already, or the place cannot be written to.
         EnvironmentProblem: when the package `cryptography` is not installed.
     """
-    try:
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-        from cryptography.hazmat.primitives.serialization import (
-            Encoding,
-            NoEncryption,
-            PrivateFormat,
-            PublicFormat,
-        )
-    except ImportError as error:
-        raise EnvironmentProblem(
-            "signatures need the package cryptography", fix='pip install "interrvos-referee[sign]"'
-        ) from error
+    need_cryptography()
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        PublicFormat,
+    )
+
     private = Ed25519PrivateKey.generate()
     secret = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

@@ -36,7 +36,7 @@ from benchmark.predictions import PredictionReader, StoredPrediction, open_predi
 from benchmark.stored_files import write_atomically, written_atomically
 from benchmark.types import Role, Status
 from submissions.answers import Answer
-from submissions.checking import Checked, SubmissionReader, check_submission
+from submissions.checking import Checked, Spool, SubmissionReader, check_submission
 from submissions.choices import add_dataset_flags, chosen_dataset, dataset_words
 from submissions.expected import Expected, ExpectedVideo, expected_of
 from submissions.layouts import ANSWERS, MODEL, Form, Layout
@@ -65,8 +65,8 @@ def main(arguments: Sequence[str]) -> None:
     _name_dataset(chosen)
     dataset = chosen_dataset(chosen)
     expected = expected_of(dataset)
-    with tempfile.TemporaryDirectory(prefix="pack-") as work:
-        reader = _open(chosen.predictions, dataset, expected, Path(work))
+    with tempfile.TemporaryDirectory(prefix="pack-") as work, Spool(Path(work)) as spool:
+        reader = _open(chosen.predictions, dataset, expected, Path(work), spool)
         _refuse_part(reader, chosen.predictions)
         text, card = _model(chosen.model, reader)
         checked = pack(reader, expected, card, text, chosen.output, chosen.form)
@@ -125,7 +125,7 @@ def _name_dataset(chosen: argparse.Namespace) -> None:
                 ) from error
 
 
-def _open(source: Path, dataset: Dataset, expected: Expected, work: Path) -> PredictionReader:
+def _open(source: Path, dataset: Dataset, expected: Expected, work: Path, spool: Spool) -> PredictionReader:
     """Predictions in any container."""
     if not source.exists():
         raise PredictionError(
@@ -135,9 +135,9 @@ def _open(source: Path, dataset: Dataset, expected: Expected, work: Path) -> Pre
             fix="python -m benchmark.evaluate makes such a folder",
         )
     if source.is_file() and source.suffix.lower() == ".zip":
-        return _from_zip(source, source.name, expected, work)
+        return _from_zip(source, source.name, expected, spool)
     if source.is_dir() and next(_pngs_below(source), None) is not None:
-        return _from_zip(_zip_folder(source, work), source.name, expected, work)
+        return _from_zip(_zip_folder(source, work), source.name, expected, spool)
     return open_predictions(source, dataset)
 
 
@@ -162,9 +162,9 @@ def _zip_folder(folder: Path, work: Path) -> Path:
     return path
 
 
-def _from_zip(path: Path, shown: str, expected: Expected, work: Path) -> PredictionReader:
+def _from_zip(path: Path, shown: str, expected: Expected, spool: Spool) -> PredictionReader:
     """The predictions of a zip in any form and folder; what it says of its model is not needed here."""
-    checked = check_submission(path, expected, keep=True, work=work)
+    checked = check_submission(path, expected, spool=spool)
     wrong = [
         group
         for group in checked.findings.as_json()

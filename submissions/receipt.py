@@ -171,7 +171,7 @@ def signature_fits(receipt: Receipt) -> bool:
     signature = receipt.signature
     if signature is None:
         return False
-    _need_cryptography()
+    need_cryptography()
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -242,7 +242,7 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
         InputError: when there is none.
         EnvironmentProblem: when the package `cryptography` is not installed.
     """
-    _need_cryptography()
+    need_cryptography()
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -262,7 +262,7 @@ def read_public_key(path: Path) -> str:
         InputError: when there is none.
         EnvironmentProblem: when the package `cryptography` is not installed.
     """
-    _need_cryptography()
+    need_cryptography()
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
@@ -287,7 +287,12 @@ def _no_key(path: Path, found: str) -> InputError:
     )
 
 
-def _need_cryptography() -> None:
+def need_cryptography() -> None:
+    """Raise a clear error where signatures cannot be made or checked.
+
+    Raises:
+        EnvironmentProblem: when the package `cryptography` is not installed.
+    """
     try:
         import cryptography  # noqa: F401
     except ImportError as error:

@@ -27,7 +27,7 @@ from benchmark.stored_files import (
     write_json,
 )
 from submissions.check import format_check
-from submissions.checking import Checked, check_submission
+from submissions.checking import Checked, Spool, check_submission
 from submissions.entries import (
     FORMAT,
     RECEIPT,
@@ -116,11 +116,12 @@ def receive_zip(path: Path, source: Source, office: Office) -> Outcome:
     folder.remove_unfinished()
     if office.correction is not None:
         folder.find(office.correction.entry)
-    checked = check_submission(path, office.expected, keep=True, work=office.work)
-    if checked.passed:
-        outcome = _accept(checked, source, office, folder)
-    else:
-        outcome = Outcome(False, None, format_check(checked, source.name))
+    with Spool(office.work) as spool:
+        checked = check_submission(path, office.expected, spool=spool)
+        if checked.passed:
+            outcome = _accept(checked, source, office, folder)
+        else:
+            outcome = Outcome(False, None, format_check(checked, source.name))
     _report(checked, source, outcome, office)
     return outcome
 

@@ -15,7 +15,6 @@ Exit codes: 0 scored, 1 the submission or the data is wrong, 2 usage, 3 internal
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from benchmark.provenance import collect
 from benchmark.score import format_table, write_result
 from benchmark.stored_files import make_folder, write_json
 from submissions.check import format_check
-from submissions.checking import check_submission
+from submissions.checking import Spool, check_submission
 from submissions.choices import add_dataset_flags, chosen_dataset
 from submissions.expected import expected_of
 from submissions.outcome import format_scores, score_checked, statement
@@ -49,8 +48,8 @@ def main(arguments: Sequence[str]) -> int:
     provenance = collect("submissions.score", arguments, {"bootstrap": chosen.seed})
     dataset = chosen_dataset(chosen)
     output = chosen.output or chosen.zip.with_name(f"{chosen.zip.stem}-scores")
-    with tempfile.TemporaryDirectory(prefix="score-") as work:
-        checked = check_submission(chosen.zip, expected_of(dataset), keep=True, work=Path(work))
+    with Spool() as spool:
+        checked = check_submission(chosen.zip, expected_of(dataset), spool=spool)
         print(format_check(checked, chosen.zip.name))
         if not checked.passed:
             return 1

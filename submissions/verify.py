@@ -14,7 +14,6 @@ Exit codes: 0 yes, 1 no, 2 usage, 3 internal.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ from benchmark.command_line import parser, run_command
 from benchmark.datasets import Dataset, open_dataset
 from benchmark.provenance import collect
 from submissions.check import format_check
-from submissions.checking import check_submission
+from submissions.checking import Spool, check_submission
 from submissions.expected import expected_of
 from submissions.outcome import score_checked, statement
 from submissions.receipt import Receipt, Statement, read_public_key, read_receipt, signature_fits
@@ -107,8 +106,8 @@ def score_zip(
         )
         return None
     seed = stated.statistics.seed
-    with tempfile.TemporaryDirectory(prefix="verify-") as work:
-        checked = check_submission(path, expected_of(dataset), keep=True, work=Path(work))
+    with Spool() as spool:
+        checked = check_submission(path, expected_of(dataset), spool=spool)
         if not checked.passed:
             verdict.contradictions.append(
                 f"the zip does not pass its check\n{format_check(checked, path.name)}"
