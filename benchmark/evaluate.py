@@ -213,7 +213,8 @@ def first_line(dataset: Dataset, adapter: Adapter, protocols: Sequence[Protocol]
     info = adapter.info()
     expressions = sum(len(video.expressions) for video in dataset.videos)
     names = ", ".join(f"{protocol.name} v{protocol.version}" for protocol in protocols)
-    size = f"{len(dataset.videos)} videos, {expressions} expressions"
+    videos = len(dataset.videos)
+    size = f"{videos} video{'s' * (videos != 1)}, {expressions} expression{'s' * (expressions != 1)}"
     return f"{dataset.name} {dataset.split} ({size}); adapter {info.name} {info.version}; {names}"
 
 
