@@ -19,7 +19,9 @@ setup(
             depends=[str(path) for path in sorted(CORE.glob("*.h"))],
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
             py_limited_api=True,
-            extra_compile_args=["/O2"] if sys.platform == "win32" else ["-std=c11", "-O3", "-fno-tree-slp-vectorize"],
+            extra_compile_args=["/O2"]
+            if sys.platform == "win32"
+            else ["-std=c11", "-O3", "-fno-tree-slp-vectorize"],
             optional=True,
         ),
         Extension(

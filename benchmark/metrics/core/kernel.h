@@ -13,9 +13,9 @@
 
 /* How the bit lines of a box lie in memory.
  *
- * A line that fits into a tile starts at `first_bit` with zero bits before and behind it, at least half a
- * radius each: there widened bits can go and come back from, and two neighbouring lines are a radius
- * apart. Short lines share a tile: a tile is `tile_words` / `stride` lines.
+ * A line that fits into a tile starts at `first_bit` with zero bits before and behind it, more than half a
+ * radius each: there widened bits can go and come back from, and two neighbouring lines are more than a
+ * radius apart. Short lines share a tile: a tile is `tile_words` / `stride` lines.
  *
  * A longer line is cut into tiles that overlap by their first and last word. Column k holds the k-th tile
  * of every line; it counts its core, the words between. What widening gets wrong at the ends of a tile
@@ -60,7 +60,10 @@ typedef struct {
 /* The tolerances of usual frame sizes (360, 480, 720 and 1080 lines) get code of their own, in which the
  * disk is a constant; every other radius follows the plan. */
 #if defined(UNROLL)
-#define EACH_USUAL_RADIUS(DO) DO(6) DO(7) DO(8) DO(12) DO(18)
+#if !defined(USUAL_RADII)
+#define USUAL_RADII(DO) DO(6) DO(7) DO(8) DO(12) DO(18)
+#endif
+#define EACH_USUAL_RADIUS(DO) USUAL_RADII(DO)
 
 /* Half the chord of a disk; with constant arguments the compiler works it out. */
 INLINE int chord(const int radius, const int distance) {
@@ -86,7 +89,7 @@ INLINE int chord(const int radius, const int distance) {
 /* ------------------------------------------------------------------ layout */
 
 static layout layout_of(const box *b, int32_t frame_lines, int32_t frame_bits, int radius) {
-    const int margin = (radius + 1) / 2;
+    const int margin = radius / 2 + 1;
     layout shape;
     shape.lines = b->last_line - b->first_line + 1;
     shape.bits = b->last_bit - b->first_bit + 1;
