@@ -54,8 +54,11 @@ class Header(NamedTuple):
         return (self.width * self.depth + 7) // 8
 
 
-def read_index_map(path: Path) -> IndexMap:
+def read_index_map(path: Path, out: IndexMap | None = None) -> IndexMap:
     """Grey values or palette indices of a one-channel PNG.
+
+    Args:
+        out: where to put them if it has the right size, as it saves time; the result may lie elsewhere.
 
     Raises:
         MaskError: when the file is missing, damaged, or has more than one channel.
@@ -64,10 +67,10 @@ def read_index_map(path: Path) -> IndexMap:
         data = path.read_bytes()
     except OSError as error:
         raise MaskError("cannot read a mask PNG", where=str(path), found=error.strerror or "") from error
-    return decode_index_map(data, str(path))
+    return decode_index_map(data, str(path), out)
 
 
-def decode_index_map(data: bytes, where: str = "PNG data") -> IndexMap:
+def decode_index_map(data: bytes, where: str = "PNG data", out: IndexMap | None = None) -> IndexMap:
     """As `read_index_map`, from the bytes of a file; `where` is for messages."""
     header, packed = _chunks(data, where)
     if header.colour not in (GREY, PALETTE) or header.depth > 8:
@@ -80,7 +83,8 @@ def decode_index_map(data: bytes, where: str = "PNG data") -> IndexMap:
     if _ROWS is None or header.interlaced or header.depth not in (1, 2, 4, 8):
         return _read_with_pillow(data, where)
     raw = _inflate(packed, header.height * (header.row_bytes + 1), where)
-    rows = np.empty((header.height, header.row_bytes), np.uint8)
+    size = (header.height, header.row_bytes)
+    rows = out if out is not None and header.depth == 8 and out.shape == size else np.empty(size, np.uint8)
     unknown = _ROWS.unfilter(raw, header.height, header.row_bytes, rows)
     if unknown:
         raise MaskError("not a readable PNG", where=where, found=f"row filter {unknown}")
@@ -107,23 +111,31 @@ def frame_names(folder: Path) -> list[str]:
 def read_folder(folder: Path, names: Sequence[str], at_once: int) -> Iterator[NDArray[np.uint8]]:
     """Index maps (n, H, W) of the named frames of a folder, at most `at_once` frames each.
 
+    Every part lies in the same memory and is overwritten by the next.
+
     Raises:
         MaskError: naming the first file that is missing, damaged or of another size than the first.
     """
-    shape: tuple[int, ...] = ()
+    if not names:
+        return
+    first_map = read_index_map(folder / f"{names[0]}.png")
+    height, width = first_map.shape
+    # New memory for every frame would cost more than what is done with it.
+    maps = np.empty((min(at_once, len(names)), height, width), np.uint8)
     for first in range(0, len(names), at_once):
-        maps = []
-        for name in names[first : first + at_once]:
-            maps.append(read_index_map(folder / f"{name}.png"))
-            shape = shape or maps[0].shape
-            if maps[-1].shape != shape:
+        part = names[first : first + at_once]
+        for index, name in enumerate(part):
+            read = read_index_map(folder / f"{name}.png", out=maps[index])
+            if read.shape != (height, width):
                 raise MaskError(
                     "frames of one track differ in size",
                     where=str(folder / f"{name}.png"),
-                    expected=f"{shape[0]}x{shape[1]}",
-                    found=f"{maps[-1].shape[0]}x{maps[-1].shape[1]}",
+                    expected=f"{height}x{width}",
+                    found=f"{read.shape[0]}x{read.shape[1]}",
                 )
-        yield np.stack(maps)
+            if read.base is not maps:
+                maps[index] = read
+        yield maps[: len(part)]
 
 
 def inflater() -> str:

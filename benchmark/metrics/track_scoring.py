@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 RunLength: TypeAlias = "Mapping[str, Any] | bytes | str | None"
 Track: TypeAlias = "MaskTrack | Sequence[RunLength] | NDArray[Any] | Tensor | Path | str"
 
-CHUNK_PIXELS = 16 << 20
+CHUNK_PIXELS = 4 << 20
 """Pixels of one side that are read from PNG files before they are counted."""
 
 
@@ -126,7 +126,8 @@ def _dense_or_track(track: Track, name: str, size: tuple[int, int] | None) -> An
     """A `MaskTrack`, a NumPy array or a torch tensor."""
     if isinstance(track, (str, Path)):
         folder = Path(track)
-        return np.concatenate(list(read_folder(folder, frame_names(folder), 64)))
+        names = frame_names(folder)
+        return next(read_folder(folder, names, len(names)))
     if isinstance(track, MaskTrack) or hasattr(track, "dtype"):
         return track
     if isinstance(track, Sequence):
@@ -214,7 +215,7 @@ def _count_arrays(
 ) -> tuple[Counts, Areas]:
     usual = boundary_radius(*truth.shape[1:]) if truth.ndim == 3 and 0 not in truth.shape[1:] else 0
     counts = engines.mask_counts(truth, predicted, usual if radius is None else radius, engine)
-    return counts, np.count_nonzero(truth, axis=(1, 2)).astype(np.int64)
+    return counts, np.array([np.count_nonzero(frame) for frame in truth], np.int64)
 
 
 def _count_on_device(sides: list[Any], radius: int | None, threshold: float) -> CountedTrack:

@@ -146,7 +146,8 @@ def test_folders(tmp_path: Path) -> None:
         Image.fromarray(np.full((2, 3), int(name), np.uint8)).save(tmp_path / f"{name}.png")
     names = frame_names(tmp_path)
     assert names == ["00001", "00002", "00003"]
-    parts = list(read_folder(tmp_path, names, 2))
+    parts = [part.copy() for part in read_folder(tmp_path, names, 2)]
+    assert not list(read_folder(tmp_path, [], 2))
     assert [part.shape for part in parts] == [(2, 2, 3), (1, 2, 3)]
     assert np.concatenate(parts)[:, 0, 0].tolist() == [1, 2, 3]
     with pytest.raises(MaskError, match="cannot read a mask PNG"):
