@@ -40,7 +40,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, final
 
-from benchmark.adapter import Adapter
+from benchmark.adapter import Adapter, Requirements
 from benchmark.errors import AdapterError
 from benchmark.frames import FrameSequence
 from benchmark.types import AdapterInfo, Prediction, Query, Role, Status
@@ -100,6 +100,11 @@ class External(Adapter):
         facts = {key: self._told[key] for key in FACTS if self._told.get(key) is not None}
         roles = self._roles or _roles(self._told.get("roles") or list(Role))
         return AdapterInfo(**{"name": f"external({name})", "version": "1", **facts}, roles=roles)
+
+    def requirements(self) -> Requirements:
+        return Requirements(
+            programs=(self._words[0],), environment="the program's own, which only it can check"
+        )
 
     def load(self, device: str, seed: int) -> None:
         self._circumstances = {"device": device, "seed": seed}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from benchmark.adapter import Adapter
+from benchmark.adapter import Adapter, Requirements
 from benchmark.errors import AdapterError
 from benchmark.frames import FrameSequence
 from benchmark.types import AdapterInfo, Prediction, Query, Status
@@ -60,6 +60,14 @@ class Reviosa(Adapter):
             shares_video_features=True,
             frame_policy=f"{frames.policy}, {frames.language_frames} frames; prompts on the same frames",
             options=options,
+        )
+
+    def requirements(self) -> Requirements:
+        return Requirements(
+            packages={"torch": ">=2.6", "transformers": ">=5.3,<6", "safetensors": ""},
+            weights=(str(self._checkpoint.absolute()),) if self._checkpoint else (),
+            environment="this project's own, with the extra `models`",
+            setup=("pip install -c constraints.txt -e '.[models]'",),
         )
 
     def load(self, device: str, seed: int) -> None:

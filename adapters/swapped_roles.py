@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from benchmark.adapter import Adapter, TruthForSanityRow, load_adapter
+from benchmark.adapter import Adapter, Requirements, TruthForSanityRow, load_adapter
 from benchmark.frames import FrameSequence
 from benchmark.types import AdapterInfo, Prediction, Query
 
@@ -28,6 +28,9 @@ class SwappedRoles(Adapter):
     def info(self) -> AdapterInfo:
         inner = self._wrapped.info()
         return replace(inner, name=f"swapped_roles({inner.name})")
+
+    def requirements(self) -> Requirements:
+        return self._wrapped.requirements()
 
     def load(self, device: str, seed: int) -> None:
         self._wrapped.load(device, seed)

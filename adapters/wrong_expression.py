@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from benchmark.adapter import Adapter, TruthForSanityRow, load_adapter
+from benchmark.adapter import Adapter, Requirements, TruthForSanityRow, load_adapter
 from benchmark.errors import AdapterError
 from benchmark.frames import FrameSequence
 from benchmark.types import AdapterInfo, Prediction, Query
@@ -39,6 +39,9 @@ class WrongExpression(Adapter):
     def info(self) -> AdapterInfo:
         inner = self._wrapped.info()
         return replace(inner, name=f"wrong_expression({inner.name})", uses_truth=True)
+
+    def requirements(self) -> Requirements:
+        return self._wrapped.requirements()
 
     def load(self, device: str, seed: int) -> None:
         self._seed = seed

@@ -19,7 +19,7 @@ import importlib.util
 import inspect
 import pkgutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -82,6 +82,29 @@ class AnswerSourceFacts:
     made_by: AdapterInfo | None
 
 
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What an adapter needs beside the referee itself; `python -m adapters doctor` checks it.
+
+    Attributes:
+        packages: distribution name to version rule, such as `{"transformers": ">=5.3,<6"}`; "" for any.
+        programs: programs that must be found on the PATH.
+        variables: environment variables that must be set.
+        weights: folders, or Hub names `owner/model@revision`.
+        gpu_memory_gib: GPU memory it takes; `None` where a CPU will do.
+        environment: in words, the environment it runs in.
+        setup: commands that make that environment and bring the weights.
+    """
+
+    packages: Mapping[str, str] = field(default_factory=dict)
+    programs: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
+    gpu_memory_gib: float | None = None
+    environment: str = "the referee's own"
+    setup: tuple[str, ...] = ()
+
+
 class Adapter(abc.ABC):
     """A model under test. Subclasses are final: wrap an adapter, don't override one.
 
@@ -108,6 +131,10 @@ class Adapter(abc.ABC):
         answer before `load` wherever it is cheap to find out: finished predictions are then
         recognised, or refused, without loading the model.
         """
+
+    def requirements(self) -> Requirements:
+        """What must be there for `load` to succeed, with the chosen options."""
+        return Requirements()
 
     def load(self, device: str, seed: int) -> None:  # noqa: B027 - optional hook
         """Bring weights to `device` ("cpu", "cuda", "cuda:1") and seed every generator used."""
@@ -160,15 +187,15 @@ def load_adapter(spec: str, options: Mapping[str, str] | None = None) -> Adapter
     """The adapter called `spec`, made with `options`; its weights are loaded later, by `load`.
 
     Args:
-        spec: a file name of `adapters/` without its ending, `module:Class`, or a name that an installed
-            package declares in the entry point group `interrvos_referee.adapters`.
+        spec: a file name of `adapters/` without its ending (`-` may stand for `_`), `module:Class`, or
+            a name that an installed package declares in the entry point group `interrvos_referee.adapters`.
         options: keyword arguments of its `__init__`, as text.
 
     Raises:
         UsageError: for an unknown name, an unknown or ill-typed option.
         AdapterError: when the module cannot be imported or holds no adapter.
     """
-    adapter_class = _find_class(spec)
+    adapter_class = find_adapter_class(spec)
     chosen = bind_options(adapter_class, options or {}, spec)
     try:
         adapter = adapter_class(**chosen)
@@ -188,7 +215,13 @@ def describe_exception(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-def _find_class(spec: str) -> type[Adapter]:
+def find_adapter_class(spec: str) -> type[Adapter]:
+    """The class behind a name, before any options.
+
+    Raises:
+        UsageError: for an unknown name.
+        AdapterError: when the module cannot be imported or holds no adapter.
+    """
     if ":" in spec:
         module_name, _, class_name = spec.partition(":")
         return _adapter_class(getattr(_import(module_name, spec), class_name, None), spec)
@@ -202,6 +235,8 @@ def _find_class(spec: str) -> type[Adapter]:
     if declared:
         module_name, _, class_name = declared.value.partition(":")
         return _adapter_class(getattr(_import(module_name, spec), class_name, None), spec)
+    if not built_in and spec.replace("-", "_") in _built_in_names():
+        return find_adapter_class(spec.replace("-", "_"))
     if not built_in:
         raise unknown_name("adapter", spec, adapter_names(), FLAG)
     return _only_class(_import(f"adapters.{spec}", spec), spec)

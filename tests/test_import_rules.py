@@ -27,6 +27,7 @@ CHAIN: tuple[tuple[str, ...], ...] = (
     ("benchmark.protocol", "benchmark.protocols"),
     (
         "benchmark.adapter",
+        "benchmark.adapter_doctor",
         "benchmark.adapter_options",
         "benchmark.selection",
         "benchmark.worker_masks",
@@ -122,6 +123,11 @@ BORDERS: dict[str, tuple[str, ...]] = {
 
 EXTRA: dict[str, tuple[str, ...]] = {
     "adapters.reviosa": ("reference_model",),
+    "adapters.__main__": (
+        "benchmark.adapter_doctor",
+        "benchmark.adapter_options",
+        "benchmark.command_line",
+    ),
     "adapters.external": ("benchmark.worker_masks", "benchmark.worker_process"),
     "reference_model.validate": ("benchmark.protocol", "benchmark.metrics", "benchmark.aggregate"),
 }
