@@ -7,7 +7,6 @@ one list; the page of the format prints it, and `submissions.examples` builds a 
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -251,21 +250,3 @@ def format_findings(groups: Sequence[Mapping[str, Any]], shown: int = PLACES_SHO
         lines += [f"    mend: {mend}" for mend in list(mends)[:shown] or [group["mend"]]]
         blocks.append("\n".join(lines))
     return "\n".join(blocks)
-
-
-def from_wire(text: bytes) -> Finding:
-    """A finding as the decoder process sends it, distrusted.
-
-    Raises:
-        ValueError: when it is not one.
-    """
-    value = json.loads(text)
-    if not (isinstance(value, list) and len(value) == 5 and all(isinstance(one, str) for one in value)):
-        raise ValueError("not a finding")
-    code, where, expected, found, fix = value
-    return finding(code, where, expected=expected, found=found, fix=fix)
-
-
-def to_wire(one: Finding) -> bytes:
-    """A finding as bytes."""
-    return json.dumps([one.code, one.where, one.expected, one.found, one.fix]).encode()
