@@ -204,6 +204,10 @@ def score(
         where = save_overlays(selection, predictions, result, choices.output, choices.save_overlays)
         print(f"overlays: {where}")
     print(f"result: {path}")
+    if choices.limit is None and "rvos" in choices.settings:  # every expression was asked
+        data = "" if choices.data_root is None else f" --data-root {shlex.quote(str(choices.data_root))}"
+        source = shlex.quote(str(choices.output))
+        print(f"submit: python -m submissions.pack {source} -o my.zip --model model.json{data}")
     print(f"next: python -m benchmark.compare {shlex.quote(str(path))} OTHER/result.json")
     return path
 
