@@ -6,7 +6,11 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tiny_clips import (
+
+from benchmark.aggregate import headline, track_score
+from benchmark.masks import decode_track, empty_track
+from benchmark.types import MaskTrack, Status
+from tests.benchmark.tiny_clips import (
     TinyDataset,
     answer,
     empty_answers,
@@ -15,10 +19,6 @@ from tiny_clips import (
     scored,
     tiny_dataset,
 )
-
-from benchmark.aggregate import headline, track_score
-from benchmark.masks import decode_track, empty_track
-from benchmark.types import MaskTrack, Status
 
 Masks = NDArray[np.bool_]
 

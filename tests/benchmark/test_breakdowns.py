@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tiny_clips import oracle_answers, random_answers, scored, tiny_dataset
 
 from benchmark.breakdowns import GROUPINGS, length_group, size_group, target_group
+from tests.benchmark.tiny_clips import oracle_answers, random_answers, scored, tiny_dataset
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from foreign_forms import coco_entries, rle
 from pycocotools import mask as coco
-from tiny_clips import HEIGHT, WIDTH, TinyDataset, oracle_answers, tiny_dataset
 
 import benchmark.coco_predictions as module
 from benchmark.errors import PredictionError
 from benchmark.prediction_layouts import open_foreign
 from benchmark.types import Status
+from tests.benchmark.tiny_clips import HEIGHT, WIDTH, TinyDataset, oracle_answers, tiny_dataset
 
 
 @pytest.fixture

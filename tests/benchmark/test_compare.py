@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_clips import ACTOR_ONLY, empty_answers, oracle_answers, random_answers, scored, tiny_dataset
 
 from benchmark.compare import format_comparison, main
 from benchmark.comparison import compare_results
@@ -18,6 +17,14 @@ from benchmark.errors import ResultError, UsageError
 from benchmark.result_files import write_result
 from benchmark.results import ProtocolFacts, Result, sealed
 from benchmark.types import AdapterInfo
+from tests.benchmark.tiny_clips import (
+    ACTOR_ONLY,
+    empty_answers,
+    oracle_answers,
+    random_answers,
+    scored,
+    tiny_dataset,
+)
 
 NAMES = ["oracle", "noisy", "empty", "actor-only", "noisy-again"]
 

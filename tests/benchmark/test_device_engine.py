@@ -103,6 +103,23 @@ def test_views_are_read_where_they_lie() -> None:
     assert np.array_equal(tensor_counts(truth, predicted).numpy(), wanted)
 
 
+def test_a_prepared_truth_counts_the_same() -> None:
+    rng = np.random.default_rng(4)
+    truth = torch.from_numpy(rng.random((3, 60, 100)) < 0.02)
+    prepared = device_engine.prepare_truth(truth)
+    for _ in range(3):
+        logits = torch.from_numpy(rng.normal(-1.5, 1, (3, 60, 100))).float()
+        counted, whole = prepared.counts(logits), tensor_counts(truth, logits)
+        assert np.array_equal(counted.numpy(), whole.numpy())
+        assert torch.equal(counted.truth_areas, whole.truth_areas)
+    with pytest.raises(MaskError, match="differ in shape or device"):
+        prepared.counts(truth[1:])
+    with pytest.raises(MaskError, match="dtype"):
+        prepared.counts(truth.int())
+    with pytest.raises(MaskError, match="frame 0 of the prediction"):
+        prepared.counts(logits * torch.nan).numpy()
+
+
 def test_a_disk_wider_than_a_word() -> None:
     rng = np.random.default_rng(5)
     for radius in (63, 64, 65, 130):

@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_release import SIZES, meta, track_array, write_release
 
 from benchmark import stored_files
 from benchmark.errors import AdapterError, EnvironmentProblem, OutputError, PredictionError, UsageError
 from benchmark.evaluate import main, read_choices
 from benchmark.selection import Shard
+from tests.benchmark.small_release import SIZES, meta, track_array, write_release
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent

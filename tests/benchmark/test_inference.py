@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scripted_adapter import Scripted, raising, run
-from tiny_clips import HEIGHT, WIDTH, TinyDataset, tiny_dataset
 
 from benchmark.errors import AdapterError, CheckpointError, DatasetError
 from benchmark.frames import FrameArray
@@ -18,6 +17,7 @@ from benchmark.masks import decode_track
 from benchmark.prediction_records import StoredPrediction
 from benchmark.predictions import open_predictions
 from benchmark.types import Prediction, Query, Role, Status
+from tests.benchmark.tiny_clips import HEIGHT, WIDTH, TinyDataset, tiny_dataset
 
 PUSHING, DANCING, DISC = "red pushing blue", "all dancing", "green disc"
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_release import write_release
 
 from benchmark.errors import OutputError, PredictionError
 from benchmark.evaluate import main as evaluate
 from benchmark.merge import main
 from benchmark.result_files import read_result
 from benchmark.score import main as score
+from tests.benchmark.small_release import write_release
 
 pytestmark = pytest.mark.usefixtures("unsynced")
 

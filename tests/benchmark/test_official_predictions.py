@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from pycocotools import mask as coco
-from tiny_clips import HEIGHT, WIDTH, TinyDataset, tiny_dataset
 
 from benchmark.errors import PredictionError
 from benchmark.masks import decode_track, encode_track
 from benchmark.official_predictions import open_official
 from benchmark.types import MaskTrack, Status
+from tests.benchmark.tiny_clips import HEIGHT, WIDTH, TinyDataset, tiny_dataset
 
 ANSWER = "Sure, [SEG] and [SEG_OBJ].<|im_end|>"
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_release import meta, write_release
 
 from benchmark.errors import EnvironmentProblem
 from benchmark.evaluate import main
 from benchmark.frames import FrameArray, read_video_file
 from benchmark.masks import encode_track
 from benchmark.overlays import BLUE, RED, VIOLET, Shown, _strip_png, check_kind, overlay
+from tests.benchmark.small_release import meta, write_release
 
 pytestmark = pytest.mark.usefixtures("unsynced")
 GREY = np.full((40, 60, 3), 100, np.uint8)

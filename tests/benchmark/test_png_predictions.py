@@ -11,12 +11,12 @@ from foreign_forms import write_frames, write_tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tiny_clips import HEIGHT, WIDTH, TinyDataset, oracle_answers, random_masks, tiny_dataset
 
 from benchmark.errors import PredictionError
 from benchmark.masks import encode_track
 from benchmark.prediction_layouts import open_foreign
 from benchmark.types import Expression, Status, Video
+from tests.benchmark.tiny_clips import HEIGHT, WIDTH, TinyDataset, oracle_answers, random_masks, tiny_dataset
 
 TREE = "{video}/{expression}"
 

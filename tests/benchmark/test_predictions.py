@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from scripted_adapter import Scripted, run
-from tiny_clips import TinyDataset, tiny_dataset
 
 from benchmark.errors import PredictionError
 from benchmark.predictions import open_predictions
+from tests.benchmark.tiny_clips import TinyDataset, tiny_dataset
 
 pytestmark = pytest.mark.usefixtures("unsynced")
 

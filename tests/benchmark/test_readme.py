@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tiny_clips import empty_answers, scored, tiny_dataset
 
 import benchmark
 from benchmark.aggregate import headline
 from benchmark.json_records import to_json
 from benchmark.metrics.definition import boundary_map, boundary_radius, frame_counts
 from benchmark.metrics.scores import boundary_accuracy, region_similarity
+from tests.benchmark.tiny_clips import empty_answers, scored, tiny_dataset
 
 FOLDER = Path(benchmark.__file__).parent
 TEXT = (FOLDER / "README.md").read_text(encoding="utf-8")

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_clips import empty_answers, oracle_answers, random_answers, scored, tiny_dataset
 
 from benchmark.errors import OutputError, ResultError
 from benchmark.metrics.scores import boundary_accuracy, region_similarity
 from benchmark.result_files import read_expressions, read_result, write_result
 from benchmark.results import Result
+from tests.benchmark.tiny_clips import empty_answers, oracle_answers, random_answers, scored, tiny_dataset
 
 FILES = ("result.json", "expressions.csv", "frame_scores.npz")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from tiny_clips import ACTOR_ONLY, empty_answers, random_answers, scored, tiny_dataset
 
 import benchmark
 from benchmark.json_records import to_json
 from benchmark.results import SEALED, Result, result_schema, scores_digest, sealed
+from tests.benchmark.tiny_clips import ACTOR_ONLY, empty_answers, random_answers, scored, tiny_dataset
 
 SCHEMA = Path(benchmark.__file__).parent / "result.schema.json"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_clips import ACTOR_ONLY, answer, empty_answers, oracle_answers, scored, tiny_dataset
 
 from benchmark.masks import empty_track
 from benchmark.role_errors import ERRORS, Overlap, RoleOutcome, is_misplaced, overlap
 from benchmark.types import Status
+from tests.benchmark.tiny_clips import ACTOR_ONLY, answer, empty_answers, oracle_answers, scored, tiny_dataset
 
 
 def test_the_oracle_makes_no_role_error() -> None:

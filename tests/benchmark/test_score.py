@@ -12,17 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_clips import (
-    HEIGHT,
-    WIDTH,
-    TinyReader,
-    answer,
-    empty_answers,
-    oracle_answers,
-    random_answers,
-    scored,
-    tiny_dataset,
-)
 
 from benchmark.errors import MaskError, OutputError, PredictionError, UsageError
 from benchmark.json_records import to_json
@@ -34,6 +23,17 @@ from benchmark.score import default_output, main, score_predictions
 from benchmark.scoring import FrameSpool, answer_digest
 from benchmark.selection import select_expressions
 from benchmark.types import Role, Status
+from tests.benchmark.tiny_clips import (
+    HEIGHT,
+    WIDTH,
+    TinyReader,
+    answer,
+    empty_answers,
+    oracle_answers,
+    random_answers,
+    scored,
+    tiny_dataset,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_clips import tiny_dataset
 
 from benchmark.errors import UsageError
 from benchmark.selection import WHOLE, Shard, parse_shard, select_expressions
+from tests.benchmark.tiny_clips import tiny_dataset
 
 DATASET = tiny_dataset(videos=6)
 ALL = [one for video in DATASET.videos for one in video.expressions]

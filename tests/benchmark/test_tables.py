@@ -6,10 +6,17 @@ import dataclasses
 import re
 
 import pytest
-from tiny_clips import ACTOR_ONLY, empty_answers, oracle_answers, random_answers, scored, tiny_dataset
 
 from benchmark.tables import aligned, format_table, shortened, shown, shown_interval
 from benchmark.types import AdapterInfo, Status
+from tests.benchmark.tiny_clips import (
+    ACTOR_ONLY,
+    empty_answers,
+    oracle_answers,
+    random_answers,
+    scored,
+    tiny_dataset,
+)
 
 
 def test_the_table_shows_the_numbers_of_the_result_rounded_to_two_decimals() -> None:
