@@ -24,7 +24,7 @@ from benchmark.errors import EnvironmentProblem, MaskError, UsageError
 from benchmark.metrics import packed_tensors
 from benchmark.metrics.definition import COLUMNS, Counts, boundary_radius, check_radius
 from benchmark.metrics.packed_engine import widening_steps
-from benchmark.metrics.packed_tensors import Packed
+from benchmark.metrics.packed_tensors import Outlined, Packed
 from benchmark.run_lengths import runs_from_text
 
 if TYPE_CHECKING:
@@ -217,6 +217,55 @@ def batch_counts(
     return DeviceCounts(columns[:, :-1], columns[:, -1], torch.cat(unclear))
 
 
+@dataclass(frozen=True)
+class PreparedTruth:
+    """A truth track that many predictions are counted against: packed, bounded and dilated once.
+
+    Holds three bits a pixel on the truth's device, for the whole clip.
+    """
+
+    outlined: Outlined
+    unclear: Tensor
+    bits: int
+    radius: int
+
+    def counts(self, predicted: Tensor, *, threshold: float = 0.0) -> DeviceCounts:
+        """The six integers of every frame of a prediction of the same shape, as `tensor_counts`.
+
+        Raises:
+            MaskError: when the prediction's shape or device is another, or it holds another dtype.
+        """
+        import torch
+
+        words = self.outlined.words
+        shape = (words.shape[0], words.shape[1], self.bits)
+        if tuple(predicted.shape) != shape or predicted.device != words.device:
+            raise MaskError(
+                "prediction and truth differ in shape or device",
+                expected=f"{shape} on {words.device} as in the truth",
+                found=f"{tuple(predicted.shape)} on {predicted.device}",
+            )
+        _check_dtype(predicted, "prediction", "")
+        packed = packed_tensors.pack(predicted, _rounded(threshold, predicted))
+        theirs = packed_tensors.outlined(packed.words, self.bits, self.radius)
+        columns = packed_tensors.count_outlined(self.outlined, theirs)
+        unclear = torch.stack((self.unclear, packed.unclear), dim=1)
+        return DeviceCounts(columns[:, :-1], columns[:, -1], unclear)
+
+
+def prepare_truth(truth: Tensor, *, radius: int | None = None, threshold: float = 0.0) -> PreparedTruth:
+    """Do the truth's part of the counting of a (T, H, W) tensor once; the `torch` form.
+
+    Args and Raises: as `tensor_counts`.
+    """
+    _check_pair(TensorPair(truth, truth), "")
+    radii = _radii([TensorPair(truth, truth)], radius)
+    packed = packed_tensors.pack(truth, _rounded(threshold, truth))
+    bits = int(truth.shape[2])
+    outlined = packed_tensors.outlined(packed.words, bits, radii[0])
+    return PreparedTruth(outlined, packed.unclear, bits, radii[0])
+
+
 class Size(NamedTuple):
     """Lines of a frame, bits of a line, boundary tolerance."""
 
@@ -237,13 +286,7 @@ def _check_pair(pair: TensorPair, where: str) -> None:
         if not isinstance(masks, torch.Tensor) or masks.ndim != 3 or not masks.shape[1] * masks.shape[2]:
             found = f"shape {tuple(masks.shape)}" if isinstance(masks, torch.Tensor) else type(masks).__name__
             raise MaskError(f"the {side} must be a (T, H, W) tensor", where=where, found=found)
-        if masks.dtype not in (torch.bool, torch.uint8) and not masks.dtype.is_floating_point:
-            raise MaskError(
-                f"the {side} has a dtype that masks do not come in",
-                where=where,
-                expected="bool, uint8 or floating point",
-                found=str(masks.dtype),
-            )
+        _check_dtype(masks, side, where)
     if pair.truth.shape != pair.predicted.shape:
         raise MaskError(
             "prediction and truth differ in shape",
@@ -251,6 +294,25 @@ def _check_pair(pair: TensorPair, where: str) -> None:
             expected=f"{tuple(pair.truth.shape)} as in the truth",
             found=str(tuple(pair.predicted.shape)),
         )
+
+
+def _check_dtype(masks: Tensor, side: str, where: str) -> None:
+    import torch
+
+    if masks.dtype not in (torch.bool, torch.uint8) and not masks.dtype.is_floating_point:
+        raise MaskError(
+            f"the {side} has a dtype that masks do not come in",
+            where=where,
+            expected="bool, uint8 or floating point",
+            found=str(masks.dtype),
+        )
+
+
+def _rounded(threshold: float, masks: Tensor) -> float:
+    """A threshold in the dtype of the masks that are compared with it."""
+    import torch
+
+    return float(torch.tensor(threshold, dtype=masks.dtype)) if masks.dtype.is_floating_point else threshold
 
 
 class Piece(NamedTuple):
@@ -300,11 +362,8 @@ def _pack(chunk: Sequence[Piece], side: int, threshold: float, form: str) -> Pac
     words, unclear = [], []
     for piece in chunk:
         masks = piece.masks[side]
-        level = threshold
-        if masks.dtype.is_floating_point:
-            level = torch.tensor(threshold, dtype=masks.dtype).item()
         pack = _launch_pack if uses_triton(masks, form) else packed_tensors.pack
-        packed = pack(masks, level)
+        packed = pack(masks, _rounded(threshold, masks))
         words.append(packed.words.flatten())
         unclear.append(packed.unclear)
     return Packed(torch.cat(words), torch.cat(unclear))
@@ -399,7 +458,8 @@ def _count_lines(truth: Tensor, predicted: Tensor, sizes: Sequence[Size], form: 
         end = place + (last - first) * size.words
         shape = (last - first, size.lines, -1)
         views = [words[place:end].view(shape) for words in (truth, predicted)]
-        parts.append(packed_tensors.count_packed(views[0], views[1], size.bits, size.radius))
+        ours, theirs = (packed_tensors.outlined(view, size.bits, size.radius) for view in views)
+        parts.append(packed_tensors.count_outlined(ours, theirs))
         place, first = end, last
     return torch.cat(parts)
 

@@ -107,22 +107,35 @@ def dilate(borders: Tensor, radius: int) -> Tensor:
     return reached[:, :, guard : guard + words]
 
 
-def count_packed(truth: Tensor, predicted: Tensor, bits: int, radius: int) -> Tensor:
-    """The six integers and the truth's area, (N, 7) int64, of packed (N, L, K) masks, on their device."""
+class Outlined(NamedTuple):
+    """Packed masks (N, L, K) with their boundaries and what those reach: all that one side contributes."""
+
+    words: Tensor
+    border: Tensor
+    reached: Tensor
+
+
+def outlined(words: Tensor, bits: int, radius: int) -> Outlined:
+    """Boundary and dilated boundary of packed masks."""
+    border = boundary(words, bits)
+    return Outlined(words, border, dilate(border, radius))
+
+
+def count_outlined(truth: Outlined, predicted: Outlined) -> Tensor:
+    """The six integers and the truth's area, (N, 7) int64, on the masks' device."""
     import torch
 
-    truth_border, predicted_border = boundary(truth, bits), boundary(predicted, bits)
     maps = (
-        truth & predicted,
-        truth | predicted,
-        truth_border,
-        predicted_border,
-        truth_border & dilate(predicted_border, radius),
-        predicted_border & dilate(truth_border, radius),
-        truth,
+        truth.words & predicted.words,
+        truth.words | predicted.words,
+        truth.border,
+        predicted.border,
+        truth.border & predicted.reached,
+        predicted.border & truth.reached,
+        truth.words,
     )
-    if not truth.shape[0]:
-        return torch.zeros((0, len(maps)), dtype=torch.int64, device=truth.device)
+    if not truth.words.shape[0]:
+        return torch.zeros((0, len(maps)), dtype=torch.int64, device=truth.words.device)
     return torch.stack([bit_count(words).flatten(1).sum(dim=1) for words in maps], dim=1)
 
 

@@ -33,11 +33,11 @@ def expected(pair: Pair) -> list[int]:
     return counts
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_the_torch_form_counts_what_the_definition_says(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    for _ in range(40):
-        pair = adversarial_pair(rng, 260)
+    for _ in range(30):
+        pair = adversarial_pair(rng, 200)
         counted = tensor_counts(*tensors(pair), radius=pair.radius)
         assert counted.numpy()[0].tolist() == expected(pair), pair
         assert counted.truth_areas.tolist() == [np.count_nonzero(pair.truth)]
