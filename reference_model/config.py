@@ -128,6 +128,7 @@ class FrameConfig:
 
     language_frames: int = 5
     policy: FramePolicy = FramePolicy.FIRST
+    prompt_every_frame: bool = False  # the prompt also goes on frames that read memory (official: off)
     encode_chunk: int = 8  # frames of a video whose image features are in memory at once
 
 
@@ -179,6 +180,8 @@ class StageConfig:
     learning_rate: float
     weights: LossWeights
     frames: int = 1  # frames per clip that masks are computed on
+    # Share of the frames that read memory which get the prompt, too; it falls from 1 to this.
+    kept_prompts: float = 0.0
     train_vision_language: bool = True
     train_mask_decoder: bool = True
     warmup_steps: int = 50

@@ -86,7 +86,7 @@ def loss_terms(
         roles, prompts = _object_prompts(room, stage, batch, rng, generator)
         if stage.kind is StageKind.OBJECT_PROMPTS:
             return _frame_masks(room.model, batch, roles, prompts)
-        return _tracked_masks(room.model, batch, roles, prompts, progress, rng)
+        return _tracked_masks(room.model, stage, batch, roles, prompts, progress, rng)
     with torch.set_grad_enabled(stage.train_vision_language and torch.is_grad_enabled()):
         taught, roles = _taught(room, stage, batch)
         prompts = room.model.projector(taught.hidden_RD)
@@ -94,7 +94,7 @@ def loss_terms(
     if stage.kind is StageKind.JOINT:
         terms |= _frame_masks(room.model, batch, roles, prompts)
     elif stage.kind is StageKind.MEMORY:
-        terms |= _tracked_masks(room.model, batch, roles, prompts, progress, rng)
+        terms |= _tracked_masks(room.model, stage, batch, roles, prompts, progress, rng)
     return terms
 
 
@@ -221,13 +221,20 @@ def _frame_masks(model: Reviosa, batch: Batch, roles: Roles, prompts_RC: Tensor)
 
 
 def _tracked_masks(
-    model: Reviosa, batch: Batch, roles: Roles, prompts_RC: Tensor, progress: float, rng: np.random.Generator
+    model: Reviosa,
+    stage: StageConfig,
+    batch: Batch,
+    roles: Roles,
+    prompts_RC: Tensor,
+    progress: float,
+    rng: np.random.Generator,
 ) -> dict[str, Tensor]:
     shape = batch.mask_pixels_BKCSS.shape
     levels = model.mask_decoder.encode(batch.mask_pixels_BKCSS.flatten(0, 1))
     clips = [level.unflatten(0, shape[:2]) for level in levels]
-    # Prompts on frames that must rely on memory fade out over the first half of the stage.
-    helped = [frame for frame in range(shape[1]) if rng.random() < 1 - 2 * progress]
+    # Memory is learnt while prompts on the frames that read it become fewer, over half of the stage.
+    share = max(stage.kept_prompts, 1 - 2 * progress)
+    helped = [frame for frame in range(shape[1]) if rng.random() < share]
     tracked = model.mask_decoder.track(
         lambda frames: [level[:, list(frames)] for level in clips],
         shape[1],

@@ -13,7 +13,7 @@ Legend of shape suffixes:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -180,7 +180,7 @@ class PromptedMaskDecoder(nn.Module):
         clip_of_object_N: Tensor,
         prompts_NC: Tensor,
         conditioning: Sequence[int],
-        also_prompted: Sequence[int] = (),
+        also_prompted: Collection[int] = (),
     ) -> Tracked:
         """Follow N objects through a clip and keep everything; arguments as in `follow`."""
         steps = self.follow(frame_levels, length, clip_of_object_N, prompts_NC, conditioning, also_prompted)
@@ -197,7 +197,7 @@ class PromptedMaskDecoder(nn.Module):
         clip_of_object_N: Tensor,
         prompts_NC: Tensor,
         conditioning: Sequence[int],
-        also_prompted: Sequence[int] = (),
+        also_prompted: Collection[int] = (),
     ) -> Iterator[tuple[int, Decoded]]:
         """Follow N objects through a clip, one frame at a time: conditioning frames, then the others.
 
@@ -208,7 +208,7 @@ class PromptedMaskDecoder(nn.Module):
             clip_of_object_N: the clip (row of the feature maps) that each object is in.
             prompts_NC: the language vectors.
             conditioning: frames decoded from the prompt alone; all others read memory.
-            also_prompted: further frames that get the prompt on top of memory (a training aid).
+            also_prompted: further frames that get the prompt on top of memory.
         """
         conditioning = sorted(conditioning)
         bank: dict[int, _Memory] = {}

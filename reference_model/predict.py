@@ -150,7 +150,10 @@ class _OpenVideo:
         decoder = self._model.mask_decoder
         prompts = self._model.projector(torch.stack(list(vectors)))
         clip = torch.zeros(len(vectors), dtype=torch.long, device=self._device)
-        for frame, decoded in decoder.follow(self._levels, len(self._frames), clip, prompts, self.shown):
+        length = len(self._frames)
+        prompted = range(length) if self._model.config.frames.prompt_every_frame else ()
+        steps = decoder.follow(self._levels, length, clip, prompts, self.shown, prompted)
+        for frame, decoded in steps:
             logits = resized_logits(decoder.shown(decoded), height, width)
             masks[:, frame] = (logits > 0).cpu().numpy()
         return masks

@@ -70,7 +70,7 @@ def tiny_model() -> ModelConfig:
             answer_style=AnswerStyle.GROUNDED,
             label_frames=True,
         ),
-        frames=FrameConfig(language_frames=4, policy=FramePolicy.UNIFORM),
+        frames=FrameConfig(language_frames=4, policy=FramePolicy.UNIFORM, prompt_every_frame=True),
     )
 
 
@@ -79,7 +79,7 @@ def tiny_training() -> TrainingConfig:
     masks = LossWeights(text=0.0, mask_ce=4.0, mask_dice=1.0, attention=0.0, object_score=0.2)
     words = LossWeights(text=1.0, mask_ce=0.0, mask_dice=0.0, attention=1.0, regression=0.5)
     more_words = dataclasses.replace(words, vision=0.5, motion=1.0)
-    both = LossWeights(text=0.5, mask_ce=4.0, mask_dice=1.0, attention=0.0, regression=0.0, object_score=0.2)
+    both = LossWeights(mask_ce=4.0, mask_dice=1.0, regression=0.5, object_score=0.2, vision=0.5, motion=1.0)
     return TrainingConfig(
         data=DataConfig(dataset="interrvos-synthetic", split="train"),
         optimizer=OptimizerConfig(betas=(0.9, 0.98), weight_decay=0.01),
@@ -89,11 +89,32 @@ def tiny_training() -> TrainingConfig:
             StageConfig("object-prompts", StageKind.OBJECT_PROMPTS, 1300, 16, 4, 1.2e-3, masks),
             StageConfig("object-memory", StageKind.OBJECT_MEMORY, 500, 3, 3, 1e-3, masks, frames=12),
             StageConfig(
-                "language", StageKind.LANGUAGE, 2100, 8, 6, 1.2e-3, words, final_rate=0.335
+                "object-tracking",
+                StageKind.OBJECT_MEMORY,
+                400,
+                4,
+                3,
+                8e-4,
+                masks,
+                frames=8,
+                kept_prompts=0.75,
             ),
+            StageConfig("language", StageKind.LANGUAGE, 2100, 8, 6, 1.2e-3, words, final_rate=0.335),
             StageConfig("language-motion", StageKind.LANGUAGE, 2200, 8, 6, 1e-3, more_words),
-            StageConfig("connect", StageKind.JOINT, 250, 12, 4, 5e-4, both, train_mask_decoder=False),
-            StageConfig("joint", StageKind.MEMORY, 250, 4, 3, 4e-4, both, frames=12),
+            StageConfig(
+                "memory",
+                StageKind.MEMORY,
+                250,
+                4,
+                3,
+                6e-4,
+                masks,
+                frames=8,
+                kept_prompts=0.75,
+                train_vision_language=False,
+            ),
+            StageConfig("language-more", StageKind.LANGUAGE, 1500, 8, 6, 8e-4, more_words),
+            StageConfig("connect", StageKind.JOINT, 200, 12, 4, 3e-4, both, train_mask_decoder=False),
         ),
     )
 

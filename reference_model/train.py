@@ -30,7 +30,7 @@ from benchmark.command_line import parser, run_command
 from benchmark.errors import CheckpointError, OutputError, UsageError
 from benchmark.provenance import collect
 from benchmark.stored_files import make_folder, write_atomically
-from reference_model.config import DataConfig, Recipe, StageConfig, StageKind
+from reference_model.config import DataConfig, Recipe, StageConfig, StageKind, from_mapping
 from reference_model.environment import require_packages
 from reference_model.recipes import find_recipe, with_scaled_steps
 from reference_model.training_data import ClipSource, Epochs, draw_batch, open_source
@@ -297,7 +297,7 @@ def restore_run(recipe: Recipe, source: ClipSource, folder: Path) -> Run:
         ) from error
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError("training state is damaged", where=str(path), found=str(error)) from error
-    if not _same_start(facts["recipe"], json.loads(json.dumps(dataclasses.asdict(recipe))), facts["stage"]):
+    if not _same_start(from_mapping(Recipe, facts["recipe"]), recipe, facts["stage"]):
         raise CheckpointError(
             "the training to resume was started with another recipe",
             where=str(path),
@@ -321,14 +321,14 @@ def restore_run(recipe: Recipe, source: ClipSource, folder: Path) -> Run:
     return run
 
 
-def _same_start(old: dict[str, Any], new: dict[str, Any], stage: int) -> bool:
+def _same_start(old: Recipe, new: Recipe, stage: int) -> bool:
     """Whether two recipes agree in everything up to the given stage; what comes later may change."""
 
-    def begun(recipe: dict[str, Any]) -> dict[str, Any]:
-        training = recipe["training"]
-        return recipe | {"training": training | {"stages": training["stages"][: stage + 1]}}
+    def begun(recipe: Recipe) -> Recipe:
+        stages = recipe.training.stages[: stage + 1]
+        return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, stages=stages))
 
-    return bool(begun(old) == begun(new))
+    return begun(old) == begun(new)
 
 
 def _fill_optimizer(optimizer: torch.optim.AdamW, tensors: dict[str, Any]) -> None:

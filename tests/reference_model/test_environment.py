@@ -34,7 +34,9 @@ def test_a_torchvision_that_does_not_import_is_named(monkeypatch):
 
 def test_a_missing_package_is_named(monkeypatch):
     real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "safetensors" else real(name))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "safetensors" else real(name)
+    )
     with pytest.raises(EnvironmentProblem, match="needs safetensors"):
         environment.require_packages()
 
