@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.adapters.toy_sa2va import write_checkpoint
 
 from adapters.sa2va import IMPROVED, PROMPTS, RELEASES
 from benchmark.adapter import Adapter, load_adapter
 from benchmark.errors import AdapterError, CheckpointError, EnvironmentProblem
 from benchmark.frames import FrameArray
 from benchmark.types import Prediction, Query, Role, Status
+from tests.adapters.toy_sa2va import write_checkpoint
 
 FRAMES = FrameArray(np.random.default_rng(0).integers(0, 255, (7, 6, 9, 3), np.uint8))
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
