@@ -1,17 +1,10 @@
-"""Tests of adapters share the tiny clips and the written forms of the referee's own tests."""
+"""What the tests of adapters share."""
 
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
-
-HERE = Path(__file__).resolve().parent
-for folder in (HERE.parent / "benchmark", HERE):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scripted_adapter import run
-from tiny_clips import HEIGHT, WIDTH, TinyDataset, tiny_dataset
 
 from benchmark.adapter import load_adapter
 from benchmark.errors import AdapterError
 from benchmark.predictions import open_predictions
 from benchmark.query_failures import QueryTimeout
 from benchmark.types import Expression, MaskTrack, Role, Status
+from tests.benchmark.scripted_adapter import run
+from tests.benchmark.tiny_clips import HEIGHT, WIDTH, TinyDataset, tiny_dataset
 
 pytestmark = pytest.mark.usefixtures("unsynced")
 

@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from foreign_forms import coco_entries, write_tree
-from small_release import TRACKS, meta, track_array, write_release
-from tiny_clips import oracle_answers, tiny_dataset
 
 from benchmark.adapter import Adapter, load_adapter
 from benchmark.answer_channel import answer_channel, fingerprint
@@ -18,6 +15,9 @@ from benchmark.evaluate import main
 from benchmark.masks import encode_track
 from benchmark.prediction_records import StoredPrediction
 from benchmark.types import Query, Role, Status, Video
+from tests.benchmark.foreign_forms import coco_entries, write_tree
+from tests.benchmark.small_release import TRACKS, meta, track_array, write_release
+from tests.benchmark.tiny_clips import oracle_answers, tiny_dataset
 
 pytestmark = pytest.mark.usefixtures("unsynced")
 

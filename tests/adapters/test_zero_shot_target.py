@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scripted_adapter import Scripted, run
-from tiny_clips import tiny_dataset
 
 from adapters.zero_shot_target import TARGET_PHRASE, TARGET_PROMPT
 from benchmark.adapter import load_adapter
@@ -16,6 +14,8 @@ from benchmark.errors import AdapterError
 from benchmark.frames import FrameArray
 from benchmark.predictions import open_predictions
 from benchmark.types import Prediction, Query, Role, Status
+from tests.benchmark.scripted_adapter import Scripted, run
+from tests.benchmark.tiny_clips import tiny_dataset
 
 FRAMES = FrameArray(np.zeros((2, 6, 20, 3), np.uint8))
 

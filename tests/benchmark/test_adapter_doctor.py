@@ -7,11 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from scripted_adapter import Scripted
 
 import benchmark.adapter_doctor as module
 from benchmark.adapter import Requirements
 from benchmark.adapter_doctor import Check, examine, satisfies
+from tests.benchmark.scripted_adapter import Scripted
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from foreign_forms import coco_entries, rle
 from pycocotools import mask as coco
 
 import benchmark.coco_predictions as module
 from benchmark.errors import PredictionError
 from benchmark.prediction_layouts import open_foreign
 from benchmark.types import Status
+from tests.benchmark.foreign_forms import coco_entries, rle
 from tests.benchmark.tiny_clips import HEIGHT, WIDTH, TinyDataset, oracle_answers, tiny_dataset
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scripted_adapter import Scripted, raising, run
 
 from benchmark.errors import AdapterError, CheckpointError, DatasetError
 from benchmark.frames import FrameArray
@@ -17,6 +16,7 @@ from benchmark.masks import decode_track
 from benchmark.prediction_records import StoredPrediction
 from benchmark.predictions import open_predictions
 from benchmark.types import Prediction, Query, Role, Status
+from tests.benchmark.scripted_adapter import Scripted, raising, run
 from tests.benchmark.tiny_clips import HEIGHT, WIDTH, TinyDataset, tiny_dataset
 
 PUSHING, DANCING, DISC = "red pushing blue", "all dancing", "green disc"

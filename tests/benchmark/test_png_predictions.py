@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from foreign_forms import write_frames, write_tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -16,6 +15,7 @@ from benchmark.errors import PredictionError
 from benchmark.masks import encode_track
 from benchmark.prediction_layouts import open_foreign
 from benchmark.types import Expression, Status, Video
+from tests.benchmark.foreign_forms import write_frames, write_tree
 from tests.benchmark.tiny_clips import HEIGHT, WIDTH, TinyDataset, oracle_answers, random_masks, tiny_dataset
 
 TREE = "{video}/{expression}"

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from scripted_adapter import Scripted, raising, run
 
 from benchmark.errors import OutputError, PredictionError
 from benchmark.prediction_files import read_video_file
@@ -15,6 +14,7 @@ from benchmark.prediction_folder import remove_predictions
 from benchmark.predictions import open_predictions
 from benchmark.selection import select_expressions
 from benchmark.types import Role, Status, Video
+from tests.benchmark.scripted_adapter import Scripted, raising, run
 from tests.benchmark.tiny_clips import TinyDataset, tiny_dataset
 
 pytestmark = pytest.mark.usefixtures("unsynced")

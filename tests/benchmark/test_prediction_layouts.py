@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from foreign_forms import coco_entries, write_frames, write_official, write_tree
 
 from benchmark.errors import PredictionError
 from benchmark.prediction_layouts import recognise
 from benchmark.predictions import open_predictions
 from benchmark.types import Role
+from tests.benchmark.foreign_forms import coco_entries, write_frames, write_official, write_tree
 from tests.benchmark.tiny_clips import TinyDataset, empty_answers, oracle_answers, tiny_dataset
 
 ACTOR_TREE = "{video}/{expression}"

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from scripted_adapter import Scripted, run
 
 from benchmark.errors import PredictionError
 from benchmark.predictions import open_predictions
+from tests.benchmark.scripted_adapter import Scripted, run
 from tests.benchmark.tiny_clips import TinyDataset, tiny_dataset
 
 pytestmark = pytest.mark.usefixtures("unsynced")

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from scripted_adapter import Scripted, raising
 
 from benchmark.errors import AdapterError, DatasetError
 from benchmark.types import Prediction, Query
 from benchmark.worker import Worker, serve
+from tests.benchmark.scripted_adapter import Scripted, raising
 
 
 @pytest.fixture
