@@ -20,6 +20,9 @@
  * A longer line is cut into tiles that overlap by their first and last word. Column k holds the k-th tile
  * of every line; it counts its core, the words between. What widening gets wrong at the ends of a tile
  * does not reach the core as long as the radius is below 63.
+ *
+ * Both hold for any order of steps: a bit that goes some way past an edge and comes back to where it counts
+ * takes that way twice, and all steps together are no more than the radius.
  */
 typedef struct {
     int32_t lines, bits;
@@ -58,10 +61,10 @@ typedef struct {
 } box;
 
 /* The tolerances of usual frame sizes (360, 480, 720 and 1080 lines) get code of their own, in which the
- * disk is a constant; every other radius follows the plan. */
-#if defined(UNROLL)
+ * disk is a constant, on the fast levels; every other radius follows the plan. */
+#if defined(UNROLL) && VECTOR_WORDS > 2
 #if !defined(USUAL_RADII)
-#define USUAL_RADII(DO) DO(6) DO(7) DO(8) DO(12) DO(18)
+#define USUAL_RADII(DO) DO(6) DO(8) DO(12) DO(18)
 #endif
 #define EACH_USUAL_RADIUS(DO) USUAL_RADII(DO)
 
@@ -148,7 +151,7 @@ INLINE void fill_4_words(uint64_t *line, int32_t from, int32_t end) {
 }
 #endif
 
-/* Sets bits from <= i < end of `words` words; words beyond that range are only read. */
+/* Sets bits from <= i < end of a line; `words`, its length, is a constant, or 0 for any. */
 INLINE void fill_words(uint64_t *line, const int words, int32_t from, int32_t end) {
 #if defined(LEVEL_AVX512_BW)
     if (words == 8) {
@@ -188,7 +191,7 @@ INLINE void fill_words(uint64_t *line, const int words, int32_t from, int32_t en
 static void fill_tile(uint64_t *words, int32_t from, int32_t end) {
     if (from < 0) from = 0;
     if (end > 64 * LONGEST_TILE) end = 64 * LONGEST_TILE;
-    for (int32_t i = from; i < end; i++) words[i >> 6] |= UINT64_C(1) << (i & 63);
+    fill_words(words, 0, from, end);
 }
 
 static column column_of(const layout *shape, const maps *map, int32_t k) {
@@ -278,7 +281,8 @@ static size_t find_numbers(const uint8_t *text, size_t length, int32_t *ends, ui
         /* Eight at a time, whether they are there or not: their number is hard to predict. */
         for (size_t i = 0; i < found; i += 8) {
             for (int j = 0; j < 8; j++) {
-                ends[count + i + (size_t)j] = (int32_t)base + lowest_bit(last_digit | UINT64_C(1) << 63) + 1;
+                const int place = lowest_bit(last_digit | UINT64_C(1) << 63);
+                ends[count + i + (size_t)j] = (int32_t)base + place + 1;
                 last_digit &= last_digit - 1;
             }
         }
@@ -289,7 +293,7 @@ static size_t find_numbers(const uint8_t *text, size_t length, int32_t *ends, ui
 }
 
 /* Ends of all runs as positions in the frame, which a canonical text makes strictly increasing. Returns
- * their number, 0 if the text is not a mask of `pixels` pixels. `end` has room for `length` + NUMBER_SLACK. */
+ * their number, 0 if the text is not a mask of `pixels` pixels. `end` and `text` as in find_numbers. */
 static size_t read_run_ends(const uint8_t *text, size_t length, int64_t pixels, int32_t *end) {
     uint64_t foreign = 0, wrong = 0, position = 0, last[2] = {0, 0};
     const size_t count = find_numbers(text, length, end, &foreign);
@@ -458,7 +462,8 @@ static pair_status count_texts(workspace *scratch, const disk_plan *plan, int32_
     const layout shape = layout_of(&around, width, height, plan->radius);
     maps map;
     if (!prepare_maps(scratch, &shape, plan->radius, &map)) return NO_MEMORY;
-    for (int side = 0; side < 2; side++) fill_runs(&placed[side], height, &around, &shape, &map, map.mask[side]);
+    for (int side = 0; side < 2; side++)
+        fill_runs(&placed[side], height, &around, &shape, &map, map.mask[side]);
     count_maps(&shape, &map, plan, counts);
     counts[1] = placed[0].area + placed[1].area - counts[0];
     return COUNTED;

@@ -149,7 +149,8 @@ static int borrow_masks(PyObject *object, Py_buffer *view) {
     return 1;
 }
 
-static PyObject *count_views(const Py_buffer views[2], int radius, PyObject *counts_object, const char *name) {
+static PyObject *count_views(const Py_buffer views[2], int radius, PyObject *counts_object,
+                             const char *name) {
     const Py_ssize_t frames = views[0].shape[0];
     if (memcmp(views[0].shape, views[1].shape, 3 * sizeof *views[0].shape) != 0) {
         PyErr_SetString(PyExc_ValueError, "masks of different shape");
@@ -186,7 +187,8 @@ static PyObject *count_masks(PyObject *self, PyObject *args) {
     Py_buffer views[2];
     int radius;
     const char *name;
-    if (!PyArg_ParseTuple(args, "OOiOs", &objects[0], &objects[1], &radius, &counts_object, &name)) return NULL;
+    if (!PyArg_ParseTuple(args, "OOiOs", &objects[0], &objects[1], &radius, &counts_object, &name))
+        return NULL;
     if (!borrow_masks(objects[0], &views[0])) return NULL;
     if (borrow_masks(objects[1], &views[1])) {
         result = count_views(views, radius, counts_object, name);
@@ -234,7 +236,7 @@ static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)execute}, {0, NULL}};
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "benchmark.metrics._core",
-    "Six integers of mask pairs, counted by compiled code; use benchmark.metrics.engines instead.", 0, methods,
-    slots, NULL, NULL, NULL};
+    "Six integers of mask pairs, counted by compiled code; use benchmark.metrics.engines instead.", 0,
+    methods, slots, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__core(void) { return PyModuleDef_Init(&definition); }

@@ -76,7 +76,7 @@ INLINE tile TILED(with_lines_around)(tile x, const uint64_t *words, ptrdiff_t of
     return x;
 }
 
-#if defined(UNROLL)
+#if defined(UNROLL) && VECTOR_WORDS > 2
 INLINE tile TILED(widened_by)(tile x, const int growth) {
     int done = 0;
     UNROLL for (int i = 0; i < 5; i++) {
@@ -92,11 +92,14 @@ INLINE tile TILED(widened_by)(tile x, const int growth) {
 
 /* What a rectangle inside the disk reaches: cheap, and nearly all of a good prediction. `usual` is the
  * radius as a constant, or 0 to follow the plan. */
-INLINE tile TILED(inner_reach)(const uint64_t *words, ptrdiff_t stride, const disk_plan *plan, const int usual) {
+INLINE tile TILED(inner_reach)(const uint64_t *words, ptrdiff_t stride, const disk_plan *plan,
+                               const int usual) {
     tile x = TILED(load_tile)(words);
-#if defined(UNROLL)
+    (void)usual;
+#if defined(UNROLL) && VECTOR_WORDS > 2
     if (usual) {
-        UNROLL for (int d = 1; d <= INNER_LINES(usual); d++) x = TILED(with_lines_around)(x, words, d * stride);
+        UNROLL for (int d = 1; d <= INNER_LINES(usual); d++)
+            x = TILED(with_lines_around)(x, words, d * stride);
         return TILED(widened_by)(x, chord(usual, INNER_LINES(usual)));
     }
 #endif
@@ -109,7 +112,8 @@ INLINE tile TILED(inner_reach)(const uint64_t *words, ptrdiff_t stride, const di
  * towards its middle, so whatever was gathered is widened by the difference to the next chord. */
 INLINE tile TILED(reach)(const uint64_t *words, ptrdiff_t stride, const disk_plan *plan, const int usual) {
     tile x = TILED(load_tile)(words);
-#if defined(UNROLL)
+    (void)usual;
+#if defined(UNROLL) && VECTOR_WORDS > 2
     if (usual) {
         UNROLL for (int d = 0; d <= usual; d++) {
             if (d) x = TILED(with_lines_around)(x, words, d * stride);
@@ -184,7 +188,8 @@ INLINE int64_t TILED(unmatched)(const layout *shape, const column *own, const ma
         const int32_t at = place[i];
         tile x = TILED(and)(TILED(load_tile)(from + at), core);
         /* Elsewhere no line of the other border is near. */
-        if (at >= first && at <= last) x = TILED(and_not)(x, TILED(inner_reach)(to + at, stride, plan, usual));
+        if (at >= first && at <= last)
+            x = TILED(and_not)(x, TILED(inner_reach)(to + at, stride, plan, usual));
         map->left[left] = at;
         left += TILED(any_in_tile)(x);
     }

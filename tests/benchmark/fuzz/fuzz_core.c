@@ -133,7 +133,8 @@ static uint8_t at(const uint8_t *mask, int32_t height, int32_t width, int32_t y,
     return mask[(int64_t)x * height + y];
 }
 
-static void slow_counts(uint8_t *const mask[2], int32_t height, int32_t width, int radius, int64_t counts[6]) {
+static void slow_counts(uint8_t *const mask[2], int32_t height, int32_t width, int radius,
+                        int64_t counts[6]) {
     static uint8_t border[2][MOST_PIXELS];
     memset(counts, 0, 6 * sizeof *counts);
     for (int32_t x = 0; x < width; x++)
@@ -229,9 +230,10 @@ static void iteration(workspace *scratch, int64_t number, int64_t *accepted, int
         }
         first_level = 0;
         if (wrong) {
-            fprintf(stderr, "iteration %" PRId64 ": level %s, %dx%d, radius %d, status %d, expected %d\n", number,
-                    (*each)->name, height, width, radius, (int)status, (int)right);
-            for (int i = 0; i < 6; i++) fprintf(stderr, "  %" PRId64 " expected %" PRId64 "\n", found[i], expected[i]);
+            fprintf(stderr, "iteration %" PRId64 ": level %s, %dx%d, radius %d, status %d, expected %d\n",
+                    number, (*each)->name, height, width, radius, (int)status, (int)right);
+            for (int i = 0; i < 6; i++)
+                fprintf(stderr, "  %" PRId64 " expected %" PRId64 "\n", found[i], expected[i]);
             exit(1);
         }
     }
