@@ -12,6 +12,7 @@
         +-- CheckpointError          model weights and their configuration
         +-- EnvironmentProblem       this machine: packages, versions, devices
         +-- OutputError              a place we must write to: missing, read-only, full
+        +-- HubProblem               the Hugging Face Hub: refused, unreachable, nothing of that name
 
 Anything else that escapes is our own fault and ends with exit code 3.
 
@@ -124,6 +125,10 @@ class EnvironmentProblem(InputError):
 
 class OutputError(InputError):
     """A place that must be written to is missing, read-only or full."""
+
+
+class HubProblem(InputError):
+    """The Hugging Face Hub refuses, cannot be reached, or has nothing of that name."""
 
 
 class ProblemCollector:

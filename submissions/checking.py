@@ -160,7 +160,7 @@ def check_submission(
         spool: keeps the decoded masks for scoring, as long as it is open.
 
     Raises:
-        InputError: when the file cannot be opened.
+        PredictionError: when the file cannot be opened.
     """
     tally = Tally()
     digests: dict[str, dict[str, bytes]] = {}

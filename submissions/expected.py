@@ -24,6 +24,11 @@ class ExpectedVideo:
     frame_names: tuple[str, ...]
     sentences: Mapping[str, str]
 
+    @property
+    def masks(self) -> int:
+        """Number of masks of all its answers: frames of all expressions, both roles."""
+        return 2 * len(self.frame_names) * len(self.sentences)
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -40,12 +45,14 @@ class Expected:
 
     @cached_property
     def masks(self) -> int:
-        """Number of masks of a whole submission: frames of all expressions, both roles."""
-        return sum(2 * len(video.frame_names) * len(video.sentences) for video in self.videos)
+        """Number of masks of a whole submission."""
+        return sum(video.masks for video in self.videos)
 
     def limits(self) -> Limits:
         """How much a submission on this dataset may ask of us."""
-        return limits_for(self.masks, max((video.height * video.width for video in self.videos), default=1))
+        most = max((video.masks for video in self.videos), default=0)
+        pixels = max((video.height * video.width for video in self.videos), default=1)
+        return limits_for(self.masks, most, pixels)
 
     def to_bytes(self) -> bytes:
         """The text that tells the decoder process."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from benchmark.errors import EnvironmentProblem, InputError
+from benchmark.errors import EnvironmentProblem, HubProblem
 from submissions.entries import Source
 from submissions.problems import plain
 from submissions.reception import Office, Outcome, receive_zip
@@ -62,7 +62,7 @@ class HubInbox:
         """Receive everything that is new now.
 
         Raises:
-            InputError: when the Hub refuses or cannot be reached.
+            HubProblem: when the Hub refuses or cannot be reached.
         """
         for one in self.zips():
             if (one.revision, one.name) in self.done:
@@ -77,7 +77,7 @@ class HubInbox:
         """The zips of the repository: of one revision, or of main and of all open pull requests.
 
         Raises:
-            InputError: when the Hub refuses or cannot be reached.
+            HubProblem: when the Hub refuses or cannot be reached.
         """
         places: list[tuple[str | None, int | None]] = [(self.revision, None)]
         try:
@@ -125,8 +125,8 @@ def _number(request: Any) -> int:
     return int(request.num)
 
 
-def _refused(what: str, error: Exception) -> InputError:
-    return InputError(
+def _refused(what: str, error: Exception) -> HubProblem:
+    return HubProblem(
         "the Hub did not give what was asked",
         where=what,
         found=f"{type(error).__name__}: {plain(str(error))}",

@@ -29,11 +29,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmark.command_line import parser, run_command
-from benchmark.errors import InputError, UsageError
+from benchmark.errors import HubProblem, InputError, PredictionError, UsageError
 from benchmark.stored_files import file_digest, make_folder
 from submissions.choices import add_dataset_flags, chosen_dataset
 from submissions.entries import Source, Standing
 from submissions.expected import expected_of
+from submissions.hub_inbox import HubInbox
 from submissions.reception import Correction, Office, Outcome, receive_zip
 
 WORK = Path("submissions") / "received"
@@ -169,18 +170,28 @@ def _folder_round(inbox: Path, office: Office, done: set[tuple[str, int, int]]) 
             time.sleep(SETTLED_SECONDS)
             if path.stat().st_mtime_ns != facts.st_mtime_ns:
                 continue  # still being written: the next round will see it
-        if not office.was_received(file_digest(path)):
+        done.add(key)
+        try:
+            if office.was_received(file_digest(path)):
+                continue
             print(f"receiving {path.name}", file=sys.stderr)
             yield receive_zip(path, _file_source(path), office)
-        done.add(key)
+        except (PermissionError, FileNotFoundError, PredictionError) as error:
+            yield Outcome(False, None, f"{path.name} cannot be read: {error}")  # the others still can
 
 
 def _hub_rounds(chosen: argparse.Namespace, office: Office) -> Iterator[Iterator[Outcome]]:
-    from submissions.hub_inbox import HubInbox
-
     inbox = HubInbox(chosen.hub, chosen.revision, office.work)
     while True:
-        yield inbox.round(office)
+        yield inbox.round(office) if chosen.once else _patient(inbox.round(office))
+
+
+def _patient(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    """A round that ends early where the Hub is away; the next one goes on from there."""
+    try:
+        yield from outcomes
+    except HubProblem as error:
+        print(f"error: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

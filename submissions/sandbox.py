@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
-from benchmark.errors import EnvironmentProblem, InputError
+from benchmark.errors import EnvironmentProblem, PredictionError
 from benchmark.mask_batches import canonical_texts
 from submissions.answers import Answer, unpack_answer
 from submissions.decoder import Decoded, Share
@@ -38,7 +38,7 @@ def decode_safely(path: Path, expected: Expected, take: AnswerTaker, limits: Lim
     A process that crashes, breaks its limits or answers nonsense becomes a finding.
 
     Raises:
-        InputError: when the file cannot be opened.
+        PredictionError: when the file cannot be opened.
         EnvironmentProblem: when this system has no resource limits.
     """
     if sys.platform == "win32":
@@ -52,7 +52,7 @@ def decode_safely(path: Path, expected: Expected, take: AnswerTaker, limits: Lim
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError as error:
-        raise InputError(
+        raise PredictionError(
             "cannot open the submission",
             where=str(path),
             found=str(error.strerror or error),
@@ -61,7 +61,7 @@ def decode_safely(path: Path, expected: Expected, take: AnswerTaker, limits: Lim
     border = _Border(expected, take)
     try:
         if not os.path.isfile(path):
-            raise InputError("a submission is a zip file", where=str(path), found="a folder or device")
+            raise PredictionError("a submission is a zip file", where=str(path), found="a folder or device")
         with ThreadPoolExecutor(count, thread_name_prefix="decode") as pool:
             shares = [Share(index, count) for index in range(count)]
             parts = list(pool.map(lambda share: _run(handle, path.name, limits, border, share), shares))

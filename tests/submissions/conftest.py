@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from benchmark.datasets import Dataset, open_dataset
-from submissions import examples
-from submissions.answers import Answer
+from submissions import checking, examples
+from submissions.answers import Answer, pack_answer
 from submissions.decoder import Decoded, Share, decode
+from submissions.expected import Expected
+from submissions.limits import Limits
+from submissions.sandbox import AnswerTaker
 from submissions.zip_directory import FileBytes
 
 Judge = Callable[[bytes], Decoded]
@@ -55,6 +58,29 @@ def judge() -> Judge:
         return decode_bytes(content)[0]
 
     return judged
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode without another process: for tests of what comes after decoding, of which there are many."""
+
+    def decode_here(
+        path: Path, expected: Expected, take: AnswerTaker, limits: Limits | None = None
+    ) -> Decoded:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            return decode(
+                FileBytes(handle),
+                expected,
+                limits or expected.limits(),
+                path.name,
+                lambda answer: take(answer, pack_answer(answer)),
+                Share(),
+            )
+        finally:
+            os.close(handle)
+
+    monkeypatch.setattr(checking, "decode_safely", decode_here)
 
 
 def decode_bytes(content: bytes) -> tuple[Decoded, list[Answer]]:

@@ -17,7 +17,7 @@ from benchmark.evaluate import main as evaluate
 from benchmark.masks import encode
 from benchmark.predictions import StoredPrediction
 from benchmark.types import AdapterInfo, MaskTrack, Role, Status
-from submissions import examples
+from submissions import checking, examples, sandbox
 from submissions.checking import check_submission
 from submissions.expected import Expected, ExpectedVideo, expected_of
 from submissions.mask_lines import member_name
@@ -26,6 +26,7 @@ from submissions.pack import main, pack
 from submissions.problems import Findings
 from tests.submissions.conftest import put
 
+pytestmark = pytest.mark.usefixtures("in_process")
 FULL_DIGEST = "39a7e96c309bb5ff9b2984302c6c0874acf49292e35f422cf1162aff3b7a572a"
 
 
@@ -98,6 +99,7 @@ def test_a_run_becomes_a_submission_with_the_printed_line_alone(
     tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """From a fresh user's run: no model.json yet, no flag about the dataset but where it lies."""
+    monkeypatch.setattr(checking, "decode_safely", sandbox.decode_safely)
     monkeypatch.chdir(tmp_path)
     where = ["--dataset", "interrvos", "--data-root", str(data_root)]
     evaluate(["--adapter", "oracle", *where, "--output", "run"])

@@ -33,6 +33,8 @@ from submissions.verify import main as verify
 from tests.submissions.conftest import put
 from tests.submissions.test_pack import official
 
+pytestmark = pytest.mark.usefixtures("in_process")
+
 
 @pytest.fixture(scope="module")
 def key(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from benchmark.datasets import Dataset
-from benchmark.errors import EnvironmentProblem, InputError, OutputError, ResultError, UsageError
+from benchmark.errors import EnvironmentProblem, HubProblem, InputError, OutputError, ResultError, UsageError
+from benchmark.stored_files import file_digest
 from submissions import entries, examples, reception
 from submissions.entries import EntryFolder, Source, Standing, read_entry
 from submissions.make_key import make_key
@@ -26,6 +27,7 @@ from submissions.reception import Office, receive_zip
 from tests.submissions.conftest import put
 from tests.submissions.fake_hub import FakeHub, Repository
 
+pytestmark = pytest.mark.usefixtures("in_process")
 FILE = Source("file", "my.zip", None, None, None)
 
 
@@ -287,6 +289,47 @@ def test_watching_goes_on_until_it_is_stopped(
     assert len(list((tmp_path / "received" / "reports").rglob("*.json"))) == 1
 
 
+def test_unreadable_zip_does_not_stop_the_others(
+    tmp_path: Path, flags: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    for name in ("a.zip", "b.zip"):
+        os.utime(put(inbox / name, examples.passing()["passing"]), (0, 0))
+
+    def refused(path: Path) -> str:
+        if path.name == "a.zip":
+            raise PermissionError("not for you")
+        return file_digest(path)
+
+    monkeypatch.setattr("submissions.receive.file_digest", refused)
+    assert main(["--watch", str(inbox), "--once", *flags]) == 0
+    assert "a.zip cannot be read: not for you" in capsys.readouterr().out and len(folders(tmp_path)) == 1
+
+
+def test_watching_outlives_a_hub_that_is_away(
+    hub: FakeHub,
+    tmp_path: Path,
+    flags: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hub.repositories["org/submissions"] = Repository()
+    hub.repositories["org/submissions"].commit("main", {"one.zip": examples.passing()["passing"]})
+    hub.refuse = [401]
+    rounds: list[float] = []
+
+    def slept(seconds: float) -> None:
+        rounds.append(seconds)
+        if len(rounds) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("submissions.receive.time.sleep", slept)
+    with pytest.raises(KeyboardInterrupt):
+        main(["--hub", "org/submissions", *flags])
+    assert "the Hub did not give" in capsys.readouterr().err and len(folders(tmp_path)) == 1
+
+
 def test_zip_that_is_still_being_written_waits(
     tmp_path: Path, flags: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,14 +411,14 @@ def test_too_large_and_known_files_are_not_downloaded(
 def test_refusals_of_the_hub_are_named(
     hub: FakeHub, tmp_path: Path, flags: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match=r"the Hub did not give[\s\S]*org/none"):
+    with pytest.raises(HubProblem, match=r"the Hub did not give[\s\S]*org/none"):
         main(["--hub", "org/none", "--once", *flags])
     repository = hub.repositories["org/submissions"] = Repository()
     repository.commit("main", {"one.zip": examples.passing()["passing"]})
-    with pytest.raises(InputError, match="the Hub did not give"):
+    with pytest.raises(HubProblem, match="the Hub did not give"):
         main(["--hub", "org/submissions", "--revision", "unknown", "--once", *flags])
     hub.refuse = [401]
-    with pytest.raises(InputError, match="HF_TOKEN"):
+    with pytest.raises(HubProblem, match="HF_TOKEN"):
         main(["--hub", "org/submissions", "--once", *flags])
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(EnvironmentProblem, match=r"interrvos-referee\[publish\]"):
