@@ -12,7 +12,7 @@ IN_WORDS: Mapping[str, str] = {
     "zip-too-large": "a file of more bytes than this dataset can need",
     "too-many-members": "more than a thousand files beside the expected ones",
     "member-too-large": "`big.txt` declares more bytes than a video can need",
-    "total-too-large": "four members declare 100 MiB each",
+    "total-too-large": "eight members declare 50 MiB each",
     "ratio-too-high": "4 MiB of zeros in 4 KiB",
     "overlap": "`b.txt` points at the bytes of `a.txt`",
     "header-mismatch": "`masks/video_a.jsonl` calls itself `masks/video_b.jsonl` in its own header",

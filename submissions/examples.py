@@ -183,8 +183,8 @@ FAILING: Mapping[str, Callable[[], bytes]] = {
     "member-too-large": lambda: _plus(RawMember("big.txt", size=EXPECTED.limits().member_bytes + 1)),
     "total-too-large": lambda: _plus(
         *(
-            RawMember(f"big{one}", np.random.default_rng(one).bytes(600_000), size=100 << 20)
-            for one in range(4)
+            RawMember(f"big{one}", np.random.default_rng(one).bytes(300_000), size=50 << 20)
+            for one in range(8)
         )
     ),
     "ratio-too-high": lambda: _plus(RawMember("zeros.txt", bytes(4 << 20))),

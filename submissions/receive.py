@@ -23,10 +23,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
+from time import time as now
 
 from benchmark.command_line import parser, run_command
 from benchmark.errors import HubProblem, InputError, PredictionError, UsageError
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
                 print(outcome.text, flush=True)
             if chosen.once:
                 return 0
-            time.sleep(chosen.poll)
+            sleep(chosen.poll)
     return 0
 
 
@@ -166,8 +167,8 @@ def _folder_round(inbox: Path, office: Office, done: set[tuple[str, int, int]]) 
         key = (path.name, facts.st_size, facts.st_mtime_ns)
         if key in done or not path.is_file():
             continue
-        if time.time() - facts.st_mtime < SETTLED_SECONDS:
-            time.sleep(SETTLED_SECONDS)
+        if now() - facts.st_mtime < SETTLED_SECONDS:
+            sleep(SETTLED_SECONDS)
             if path.stat().st_mtime_ns != facts.st_mtime_ns:
                 continue  # still being written: the next round will see it
         done.add(key)

@@ -282,7 +282,7 @@ def test_watching_goes_on_until_it_is_stopped(
         elif len(seen) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("submissions.receive.time.sleep", slept)
+    monkeypatch.setattr("submissions.receive.sleep", slept)
     with pytest.raises(KeyboardInterrupt):
         main(["--watch", str(inbox), "--poll", "7", *flags])
     assert seen == [7.0, 7.0, 7.0]
@@ -324,7 +324,7 @@ def test_watching_outlives_a_hub_that_is_away(
         if len(rounds) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("submissions.receive.time.sleep", slept)
+    monkeypatch.setattr("submissions.receive.sleep", slept)
     with pytest.raises(KeyboardInterrupt):
         main(["--hub", "org/submissions", *flags])
     assert "the Hub did not give" in capsys.readouterr().err and len(folders(tmp_path)) == 1
@@ -336,7 +336,7 @@ def test_zip_that_is_still_being_written_waits(
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     path = put(inbox / "half.zip", b"PK")
-    monkeypatch.setattr("submissions.receive.time.sleep", lambda _: os.utime(path, (1, 1)))
+    monkeypatch.setattr("submissions.receive.sleep", lambda _: os.utime(path, (1, 1)))
     assert main(["--watch", str(inbox), "--once", *flags]) == 0
     assert not (tmp_path / "received" / "reports").exists()
 
