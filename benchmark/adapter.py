@@ -27,8 +27,9 @@ from typing import Any, Literal
 
 from benchmark.adapter_options import bind_options
 from benchmark.command_line import unknown_name
-from benchmark.errors import AdapterError, RefereeError, UsageError
+from benchmark.errors import AdapterError, ProblemCollector, RefereeError, UsageError
 from benchmark.frames import FrameSequence
+from benchmark.json_records import from_json, to_json
 from benchmark.types import AdapterInfo, MaskTrack, Prediction, Query, Role
 
 ENTRY_POINT_GROUP = "interrvos_referee.adapters"
@@ -209,9 +210,37 @@ def load_adapter(spec: str, options: Mapping[str, str] | None = None) -> Adapter
     return adapter
 
 
+def check_info(adapter: Adapter, name: str) -> None:
+    """Check that what an adapter says of itself can be stored and compared.
+
+    Raises:
+        AdapterError: naming every field that is not what `AdapterInfo` promises.
+    """
+    where, problems = f"info() of {name}", ProblemCollector()
+    try:
+        info = adapter.info()
+        facts = to_json(info)
+    except (RefereeError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise AdapterError(
+            "the adapter cannot tell what it is", where=where, found=describe_exception(error)
+        ) from error
+    if not isinstance(info, AdapterInfo):
+        raise AdapterError("not facts of an adapter", where=where, expected="AdapterInfo", found=repr(info))
+    from_json(AdapterInfo, facts, problems, where)
+    if not info.roles or not all(isinstance(role, Role) for role in info.roles):
+        expected = "benchmark.types.Role members, one at least"
+        problems.add("wrong roles", where=f"{where}/roles", expected=expected, found=repr(info.roles))
+    problems.raise_if_any(AdapterError, f"{where} is wrong")
+
+
 def describe_exception(error: BaseException) -> str:
     """An exception on one line: its class and the first line of what it says."""
-    lines = str(error).strip().splitlines()
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # a `__str__` that fails itself must not hide what it was about
+        lines = []
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 

@@ -6,7 +6,8 @@ A broken contract is a fault of the adapter's code, not of one query: it stops t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import numbers
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,19 +81,61 @@ def _checked(answer: object, asked: Expression, place: Place) -> Prediction:
             expected="benchmark.types.Status",
             found=repr(answer.status),
         )
-    if answer.score is not None and not math.isfinite(answer.score):
-        raise AdapterError(
-            "a score must be a finite number or None", where=place.of(asked), found=repr(answer.score)
-        )
-    if answer.status.failed:
-        return replace(answer, actor=None, target=None)
+    plain = _with_plain_facts(answer, place, place.of(asked))
+    if plain.status.failed:
+        return replace(plain, actor=None, target=None)
     return replace(
-        answer,
+        plain,
         actor=_track(answer.actor, place, place.of(asked, Role.ACTOR)),
         target=_track(answer.target, place, place.of(asked, Role.TARGET)),
-        score=None if answer.score is None else float(answer.score),
-        frames_used=None if answer.frames_used is None else tuple(int(one) for one in answer.frames_used),
     )
+
+
+def _with_plain_facts(answer: Prediction, place: Place, where: str) -> Prediction:
+    """The answer with what stands beside its masks as Python's own numbers, as files can hold them."""
+    for name in ("text", "message", "prompt"):
+        value = getattr(answer, name)
+        if not (value is None or isinstance(value, str)):
+            raise AdapterError(f"{name} must be a text or None", where=where, found=repr(value)[:60])
+    return replace(
+        answer,
+        score=_number(answer.score, "a score", -math.inf, where),
+        seconds=_number(answer.seconds, "seconds", 0, where),
+        peak_memory_bytes=_whole(answer.peak_memory_bytes, where),
+        frames_used=_positions(answer.frames_used, place, where),
+    )
+
+
+def _number(value: Any, name: str, lowest: float, where: str) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, numbers.Real) or not math.isfinite(value) or value < lowest:
+        kind = "a finite number" if lowest < 0 else "a finite number, 0 or more,"
+        raise AdapterError(f"{name} must be {kind} or None", where=where, found=repr(value)[:60])
+    return float(value)
+
+
+def _whole(value: Any, where: str) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, numbers.Integral) or int(value) < 0:
+        what = "peak_memory_bytes must be a whole number, 0 or more, or None"
+        raise AdapterError(what, where=where, found=repr(value)[:60])
+    return int(value)
+
+
+def _positions(value: Any, place: Place, where: str) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    listed = tuple(value) if isinstance(value, Iterable) else (value,)
+    if not all(isinstance(one, numbers.Integral) and 0 <= int(one) < place.frames for one in listed):
+        raise AdapterError(
+            "frames_used must be positions of frames, or None",
+            where=where,
+            expected=f"whole numbers from 0 to {place.frames - 1}",
+            found=repr(value)[:60],
+        )
+    return tuple(int(one) for one in listed)
 
 
 def _track(masks: object, place: Place, where: str) -> MaskTrack | None:
@@ -124,6 +167,15 @@ def _given_track(track: MaskTrack, place: Place, where: str) -> MaskTrack:
         raise AdapterError(
             "the mask track has the wrong size", where=where, expected=place.size(), found=str(shape)
         )
+    for frame, text in enumerate(track.counts):
+        if not (text is None or isinstance(text, bytes)):
+            raise AdapterError(
+                "the mask track holds no run-length text",
+                where=f"{where}, frame {frame}",
+                expected="bytes, or None for a frame without pixels",
+                found=type(text).__name__,
+                fix="make tracks with benchmark.masks.encode_track",
+            )
     tidy = canonical_texts(track.counts, track.height, track.width)
     for frame, error in tidy.errors.items():
         problem = error.problems[0]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from tqdm import tqdm
 
-from benchmark.adapter import Adapter, describe_exception
+from benchmark.adapter import Adapter, check_info, describe_exception
 from benchmark.answer_channel import AnswerChannel
 from benchmark.answer_contract import Place, checked_answers
 from benchmark.datasets import Dataset
@@ -25,7 +25,7 @@ from benchmark.frames import FrameSequence
 from benchmark.prediction_folder import PredictionFolder
 from benchmark.prediction_records import StoredPrediction
 from benchmark.prediction_writer import VideoPlan
-from benchmark.query_failures import RECORDED, Failure, classify, release_memory, time_limit
+from benchmark.query_failures import NOT_RECORDED, Failure, classify, release_memory, time_limit
 from benchmark.truth_channel import TruthChannel
 from benchmark.types import AdapterInfo, Expression, MaskTrack, Prediction, Query, Video
 
@@ -56,11 +56,31 @@ def load_weights(adapter: Adapter, name: str, device: str, seed: int) -> None:
     """
     try:
         adapter.load(device, seed)
-    except RefereeError:
+    except (RefereeError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise AdapterError(
             "the adapter cannot be loaded", where=f"{name} on {device}", found=describe_exception(error)
+        ) from error
+    check_info(adapter, name)
+
+
+def unload_weights(adapter: Adapter, name: str) -> None:
+    """Call `adapter.unload`; anything that goes wrong in there is told in one sentence.
+
+    Raises:
+        AdapterError: when unloading fails.
+    """
+    try:
+        adapter.unload()
+    except (RefereeError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise AdapterError(
+            "the adapter cannot be unloaded",
+            where=name,
+            found=describe_exception(error),
+            fix="mend its unload; the answers are stored, and the same command only scores them",
         ) from error
 
 
@@ -127,9 +147,9 @@ class _Run:
         frames = self._frames(plan)
         try:
             self._adapter.open_video(frames)
-        except RefereeError:
+        except NOT_RECORDED:
             raise
-        except RECORDED as error:
+        except BaseException as error:
             failure = self._failure(error, f"adapter {self._info.name}, video {video.video_id}")
             lost = [_lost(one, place, failure, None) for one in plan.missing]
             writer.add(lost)
@@ -180,9 +200,9 @@ class _Run:
                 if answers_before is not None:
                     self._adapter.open_answers(answers_before)
                 raw = self._adapter.predict(queries)
-        except RefereeError:
+        except NOT_RECORDED:
             raise
-        except RECORDED as error:
+        except BaseException as error:
             seconds = time.perf_counter() - started
             return _FailedAsking(self._failure(error, place.of(asked[0])), seconds / len(asked))
         share = (time.perf_counter() - started) / len(asked)
@@ -217,9 +237,9 @@ class _Run:
     def _close(self, place: Place) -> None:
         try:
             self._adapter.close_video()
-        except RefereeError:
+        except NOT_RECORDED:
             raise
-        except Exception as error:
+        except BaseException as error:
             where = f"adapter {place.adapter}, video {place.video_id}"
             raise AdapterError("close_video failed", where=where, found=describe_exception(error)) from error
 

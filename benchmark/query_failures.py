@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from benchmark.adapter import describe_exception
-from benchmark.errors import EnvironmentProblem, UsageError
+from benchmark.errors import EnvironmentProblem, RefereeError, UsageError
 from benchmark.types import Status
 
 
@@ -24,8 +24,12 @@ class QueryTimeout(BaseException):
     """
 
 
-RECORDED = (Exception, SystemExit, QueryTimeout)
-"""What is recorded as a failed query; Ctrl-C is not among them."""
+NOT_RECORDED = (RefereeError, KeyboardInterrupt)
+"""What ends a run; all else is recorded as a failed query.
+
+That includes exceptions outside `Exception`: `exit()` in a model's code, and the panics of libraries
+written in Rust, such as tokenizers.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from benchmark.errors import AdapterError, RefereeError
 from benchmark.frames import open_frames
 from benchmark.inference import load_weights
 from benchmark.json_records import to_json
-from benchmark.query_failures import RECORDED, classify, release_memory
+from benchmark.query_failures import NOT_RECORDED, classify, release_memory
 from benchmark.types import Expression, MaskTrack, Prediction, Query, Role, Status
 
 PROTOCOL = 1
@@ -66,7 +66,9 @@ class Worker:
             return {"type": "answer", "job": message["job"], "answers": self._predict(message)}
         except RefereeError as error:
             return _failed(message, Status.ERROR, str(error))
-        except RECORDED as error:
+        except NOT_RECORDED:
+            raise
+        except BaseException as error:
             failure = classify(error)
             release_memory(error)
             return _failed(message, failure.status, failure.message)

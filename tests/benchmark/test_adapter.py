@@ -7,13 +7,22 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmark.adapter import ENTRY_POINT_GROUP, Adapter, TruthForSanityRow, adapter_names, load_adapter
+from benchmark.adapter import (
+    ENTRY_POINT_GROUP,
+    Adapter,
+    TruthForSanityRow,
+    adapter_names,
+    check_info,
+    load_adapter,
+)
 from benchmark.errors import AdapterError, CheckpointError, UsageError
 from benchmark.masks import empty_track
 from benchmark.types import AdapterInfo, Prediction
+from tests.benchmark.scripted_adapter import Scripted
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = """
@@ -173,3 +182,26 @@ def test_truth_must_be_asked_for_on_purpose() -> None:
     row = TruthForSanityRow(empty_track(1, 2, 3), None, ())
     with pytest.raises(TypeError, match="declares uses_truth but does not define open_truth"):
         Forgetful().open_truth([row])
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        ({"name": 5}, "/name: wrong value; expected a text"),
+        ({"roles": ()}, "wrong roles"),
+        ({"roles": ("actor", "target")}, "wrong roles"),
+        ({"options": {"x": float("nan")}}, "cannot be stored in JSON"),
+    ],
+)
+def test_facts_that_cannot_be_stored(facts: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(AdapterError, match=sentence):
+        check_info(Scripted(**facts), "scripted")
+
+
+def test_an_adapter_that_says_nothing_of_itself() -> None:
+    class Silent(Scripted):
+        def info(self) -> Any:
+            return None
+
+    with pytest.raises(AdapterError, match="not facts of an adapter"):
+        check_info(Silent(), "silent")

@@ -105,3 +105,46 @@ def test_wrong_number_of_answers() -> None:
         checked_answers([Prediction(), Prediction()], ASKED, PLACE)
     with pytest.raises(AdapterError, match="must return a list of Prediction; found NoneType"):
         checked_answers(None, ASKED, PLACE)
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        ({"text": 5}, "text must be a text or None"),
+        ({"message": b"no"}, "message must be a text or None"),
+        ({"prompt": 5}, "prompt must be a text or None"),
+        ({"score": "high"}, "a score must be a finite number or None"),
+        ({"seconds": float("nan")}, "seconds must be a finite number, 0 or more, or None"),
+        ({"seconds": -5}, "seconds must be a finite number, 0 or more, or None"),
+        ({"seconds": "1"}, "seconds must be a finite number"),
+        ({"peak_memory_bytes": 1.5}, "peak_memory_bytes must be a whole number"),
+        ({"peak_memory_bytes": -1}, "peak_memory_bytes must be a whole number"),
+        ({"frames_used": (0, 2)}, "whole numbers from 0 to 1"),
+        ({"frames_used": "ab"}, "frames_used must be positions of frames"),
+        ({"frames_used": 7}, "frames_used must be positions of frames"),
+    ],
+)
+@pytest.mark.parametrize("status", [Status.OK, Status.ERROR])
+def test_facts_beside_the_masks(facts: dict[str, Any], sentence: str, status: Status) -> None:
+    with pytest.raises(AdapterError, match=sentence):
+        check(Prediction(status=status, **facts))
+
+
+def test_numbers_of_numpy_become_plain() -> None:
+    facts: Any = {
+        "score": np.float32(0.5),
+        "seconds": np.float64(2),
+        "peak_memory_bytes": np.int64(7),
+        "frames_used": np.array([0, 1]),
+    }
+    answer = check(Prediction(**facts))
+    found = (answer.score, answer.seconds, answer.peak_memory_bytes, answer.frames_used)
+    assert found == (0.5, 2.0, 7, (0, 1))
+    assert [type(one) for one in found] == [float, float, int, tuple]
+    assert {type(one) for one in answer.frames_used or ()} == {int}
+
+
+def test_a_track_of_texts_instead_of_bytes() -> None:
+    texts: Any = ("04", None)
+    with pytest.raises(AdapterError, match="frame 0: the mask track holds no run-length text"):
+        check(Prediction(actor=MaskTrack(3, 4, texts)))

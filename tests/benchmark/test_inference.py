@@ -12,6 +12,7 @@ import pytest
 
 from benchmark.errors import AdapterError, CheckpointError, DatasetError
 from benchmark.frames import FrameArray
+from benchmark.inference import load_weights, unload_weights
 from benchmark.masks import decode_track
 from benchmark.prediction_records import StoredPrediction
 from benchmark.predictions import open_predictions
@@ -202,3 +203,47 @@ def test_loading_that_fails(dataset: TinyDataset, tmp_path: Path) -> None:
     Unloadable.error = CheckpointError("torn file")
     with pytest.raises(CheckpointError, match="torn file"):
         run(Unloadable(), dataset, tmp_path)
+
+
+class Panic(BaseException):
+    """As libraries written in Rust raise it: no `Exception`."""
+
+
+class Speechless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("nothing to say")
+
+
+@pytest.mark.parametrize("error", [Panic("rust"), GeneratorExit(), SystemExit(0), Speechless()])
+def test_whatever_a_query_raises_is_recorded(
+    dataset: TinyDataset, tmp_path: Path, error: BaseException
+) -> None:
+    def fail(_queries: Sequence[Query]) -> None:
+        raise error
+
+    guilty = dataset.videos[0].expressions[0]
+    finished(Scripted({guilty.text: fail}), dataset, tmp_path)
+    answers = [one for video in stored(dataset, tmp_path).values() for one in video.values()]
+    lost = [one for one in answers if one.status.failed]
+    assert {one.expression for one in lost} == {guilty.text}
+    assert all(type(error).__name__ in (one.message or "") for one in lost)
+
+
+@pytest.mark.parametrize("error", [SystemExit(5), Panic("rust"), ValueError("no file")])
+def test_loading_and_unloading_end_in_a_sentence(error: BaseException) -> None:
+    class Fragile(Scripted):
+        def load(self, device: str, seed: int) -> None:
+            raise error
+
+        def unload(self) -> None:
+            raise error
+
+    with pytest.raises(AdapterError, match=f"cannot be loaded; found {type(error).__name__}"):
+        load_weights(Fragile(), "fragile", "cpu", 0)
+    with pytest.raises(AdapterError, match=f"cannot be unloaded; found {type(error).__name__}"):
+        unload_weights(Fragile(), "fragile")
+
+
+def test_what_an_adapter_says_after_loading_is_checked() -> None:
+    with pytest.raises(AdapterError, match="parameters: wrong value; expected a whole number"):
+        load_weights(Scripted(parameters=1.5), "scripted", "cpu", 0)
