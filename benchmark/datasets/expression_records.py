@@ -19,6 +19,7 @@ from benchmark.types import Expression, Video
 UNDEFINED_CAPTION_TYPE = "undefined"
 CAPTION_TYPES = ("single", "multi", "bidirectional", "unidirectional")
 MAX_ID_BYTES = 200
+HALF_CHARACTER = "an escape that is only half a character"
 
 
 @dataclass
@@ -46,7 +47,7 @@ def read_video(video_id: str, value: Any, findings: VideoFindings) -> Video | No
 
     Frames are sorted as text, as the released loaders do: a mask list follows the sorted frames.
     """
-    place = f"video {video_id}"
+    place = f"video {printable(video_id)}"
     before = len(findings.problems)
     if not is_plain_name(video_id):
         findings.problem(place, "a video id must be the name of a folder", "a plain name", repr(video_id))
@@ -63,7 +64,7 @@ def read_video(video_id: str, value: Any, findings: VideoFindings) -> Video | No
     else:
         for expression_id, item in _unique(raw, f"{place}, expressions", findings):
             expressions.append(
-                _expression(expression_id, item, f"{place}, expression {expression_id}", findings)
+                _expression(expression_id, item, f"{place}, expression {printable(expression_id)}", findings)
             )
         if not raw:
             findings.note(place, "a video without expressions")
@@ -75,7 +76,22 @@ def read_video(video_id: str, value: Any, findings: VideoFindings) -> Video | No
 def is_plain_name(name: str) -> bool:
     """Whether a name from a file may safely become one component of a path."""
     size = len(name.encode("utf-8", "replace"))
-    return 0 < size <= MAX_ID_BYTES and name not in (".", "..") and not set(name) & set("/\\\0:")
+    return (
+        is_unicode(name)
+        and 0 < size <= MAX_ID_BYTES
+        and name not in (".", "..")
+        and not set(name) & set("/\\\0:")
+    )
+
+
+def printable(name: str) -> str:
+    """An id as it may stand in a sentence of one line."""
+    return name if name and name.isprintable() else repr(name[:60])
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written to a file; an escape for half a character (`\\ud800`) cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _frames(members: dict[str, Any], place: str, findings: VideoFindings) -> tuple[str, ...]:
@@ -109,8 +125,10 @@ def _expression(expression_id: str, value: Any, place: str, findings: VideoFindi
     if members is None:
         return None
     text = members.get("exp")
-    if not isinstance(text, str) or not text.strip():
-        found = "a blank text" if isinstance(text, str) else _kind(members, "exp")
+    if not isinstance(text, str) or not text.strip() or not is_unicode(text):
+        found = _kind(members, "exp")
+        if isinstance(text, str):
+            found = HALF_CHARACTER if text.strip() else "a blank text"
         findings.problem(place, '"exp" is wrong', "the sentence", found, "write the sentence")
         text = ""
     actors = _ids(members.get("anno_id"), f'{place}, "anno_id"', findings)
@@ -123,7 +141,7 @@ def _expression(expression_id: str, value: Any, place: str, findings: VideoFindi
     if caption_type == "unidirectional" and not targets:
         findings.note(place, "unidirectional without an object: not an interaction expression")
     tags = members.get("tags", [])
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+    if not isinstance(tags, list) or not all(isinstance(tag, str) and is_unicode(tag) for tag in tags):
         findings.problem(place, '"tags" is wrong', "a list of texts", json_kind(tags))
         tags = []
     if len(findings.problems) > before:
@@ -136,8 +154,9 @@ def _caption_type(members: dict[str, Any], place: str, findings: VideoFindings) 
     if caption_type is None:
         findings.note(place, 'without "caption_type": counted as "undefined"')
         return UNDEFINED_CAPTION_TYPE
-    if not isinstance(caption_type, str) or not caption_type:
-        findings.problem(place, '"caption_type" is wrong', "a text", json_kind(caption_type))
+    if not isinstance(caption_type, str) or not caption_type or not is_unicode(caption_type):
+        found = HALF_CHARACTER if isinstance(caption_type, str) and caption_type else json_kind(caption_type)
+        findings.problem(place, '"caption_type" is wrong', "a text", found)
         return UNDEFINED_CAPTION_TYPE
     if caption_type not in CAPTION_TYPES:
         findings.note(place, f"caption_type {caption_type!r} is none of {', '.join(CAPTION_TYPES)}")
