@@ -41,6 +41,10 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")  # names that Windows k
 
 
 Record = TypeVar("Record", RunRecord, Manifest)
+_MEND: Mapping[type[Any], str] = {
+    RunRecord: "predict again with --restart",
+    Manifest: "run the same evaluation again: it writes the manifest anew",
+}
 
 
 def read_record(kind: type[Record], path: Path) -> Record:
@@ -58,9 +62,17 @@ def read_record(kind: type[Record], path: Path) -> Record:
             "not a readable file of predictions",
             where=str(path),
             found=str(error),
-            fix="predict again with --restart",
+            fix=_MEND[kind],
         ) from error
-    if isinstance(value, dict) and (value.get("format"), value.get("version")) != (FORMAT, VERSION):
+    if not isinstance(value, dict):
+        raise PredictionError(
+            "not a readable file of predictions",
+            where=str(path),
+            expected="a JSON object",
+            found=type(value).__name__,
+            fix=_MEND[kind],
+        )
+    if (value.get("format"), value.get("version")) != (FORMAT, VERSION):
         raise PredictionError(
             "not a prediction file of this version",
             where=str(path),

@@ -286,7 +286,25 @@ def _totals(heads: Sequence[VideoHead], videos: Sequence[ManifestVideo]) -> Tota
 
 
 def _sessions(folder: Path) -> tuple[Mapping[str, Any], ...]:
-    return tuple(json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json")))
+    return tuple(_session(path) for path in sorted(folder.glob("*.json")))
+
+
+def _session(path: Path) -> Mapping[str, Any]:
+    try:
+        session = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        session, found = None, str(error)
+    else:
+        found = type(session).__name__
+    if not isinstance(session, dict):
+        raise PredictionError(
+            "not a readable record of a session",
+            where=str(path),
+            expected="a JSON object",
+            found=found,
+            fix="delete this file and run the same evaluation again: answers are kept",
+        )
+    return session
 
 
 def _plain(value: Any) -> Any:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import OutputError, PredictionError
-from benchmark.prediction_files import read_video_file
+from benchmark.prediction_files import read_record, read_video_file
 from benchmark.prediction_folder import remove_predictions
+from benchmark.prediction_records import Manifest, RunRecord
 from benchmark.predictions import open_predictions
 from benchmark.selection import select_expressions
 from benchmark.types import Role, Status, Video
@@ -256,3 +257,27 @@ def test_a_file_where_the_output_should_be(dataset: TinyDataset, tmp_path: Path)
     (tmp_path / "out").write_text("a file")
     with pytest.raises(OutputError, match="a file where a folder is needed"):
         run(Scripted(), dataset, tmp_path / "out")
+
+
+@pytest.mark.parametrize("content", ["x", "[]"])
+def test_a_damaged_session_is_named(dataset: TinyDataset, tmp_path: Path, content: str) -> None:
+    folder = run(Scripted(), dataset, tmp_path)
+    session = next((folder.path / "sessions").glob("*.json"))
+    session.write_text(content)
+    with pytest.raises(PredictionError, match=f"{session}: not a readable record of a session.*delete this"):
+        folder.finish(dataset, None, ["rvos"])
+
+
+@pytest.mark.parametrize(
+    ("name", "mend"), [("run.json", "with --restart"), ("manifest.json", "run the same evaluation again")]
+)
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_the_mend_of_a_damaged_file_throws_nothing_away_needlessly(
+    dataset: TinyDataset, tmp_path: Path, name: str, mend: str, content: str
+) -> None:
+    folder = run(Scripted(), dataset, tmp_path)
+    folder.finish(dataset, None, ["rvos"])
+    (folder.path / name).write_text(content)
+    kind = RunRecord if name == "run.json" else Manifest
+    with pytest.raises(PredictionError, match=f"not a readable file of predictions.*{mend}"):
+        read_record(kind, folder.path / name)
