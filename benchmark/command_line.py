@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import sys
 import traceback
@@ -24,6 +25,7 @@ def run_command(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
 
     With REFEREE_DEBUG=1 in the environment the traceback of a named error is shown too.
     """
+    make_streams_usable()
     try:
         code = main(sys.argv[1:]) or 0
         sys.stdout.flush()
@@ -53,6 +55,16 @@ def run_command(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
         raise_internal()
         code = 3
     sys.exit(code)
+
+
+def make_streams_usable() -> None:
+    """Let every text be printed: a terminal without its letters gets escapes, a closed stream nothing."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # Python's word for a stream that was closed before it started (`>&-`)
+            setattr(sys, name, open(os.devnull, "w", errors="backslashreplace"))  # noqa: SIM115 - open to the end
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def raise_internal() -> None:
