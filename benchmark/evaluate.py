@@ -35,14 +35,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.adapter import Adapter, load_adapter
+from benchmark.adapter import Adapter, check_info, load_adapter
 from benchmark.adapter_options import parse_options
 from benchmark.answer_channel import AnswerChannel, answer_channel
 from benchmark.command_line import parser, run_command
 from benchmark.datasets import Dataset, open_dataset
 from benchmark.devices import check_device_name, resolve_device
-from benchmark.errors import UsageError
-from benchmark.inference import InferenceRules, load_weights, predict_videos
+from benchmark.errors import DatasetError, UsageError
+from benchmark.inference import InferenceRules, load_weights, predict_videos, unload_weights
 from benchmark.metrics.engines import ENGINES
 from benchmark.overlays import KINDS, check_kind, save_overlays
 from benchmark.prediction_folder import PredictionFolder, open_folder, run_identity
@@ -115,7 +115,16 @@ def evaluate(choices: Choices, ranks: Ranks | None) -> Path | None:
     selection = select_expressions(
         dataset, lambda one: any(protocol.selects(one) for protocol in protocols), choices.limit
     )
+    if not selection.videos:
+        raise DatasetError(
+            "no expression to evaluate",
+            where=f"{dataset.name} {dataset.split}",
+            expected=f"expressions of {', '.join(protocol.name for protocol in protocols)}",
+            found=f"{sum(len(video.expressions) for video in dataset.videos)} expressions, none of these",
+            fix="choose other --settings, or another dataset or split",
+        )
     stored = answer_channel(adapter, selection.whole)
+    check_info(adapter, choices.adapter)
     if leads:
         print(first_line(selection, adapter, protocols), flush=True)
         if stored is not None:
@@ -177,7 +186,7 @@ def predict_what_is_left(
         )
         predict_videos(adapter, selection.whole, folder, left, rules, stored)
     finally:
-        adapter.unload()
+        unload_weights(adapter, choices.adapter)
 
 
 def score(
@@ -242,7 +251,10 @@ def read_choices(arguments: Sequence[str]) -> Choices:
             where="--restart --shard",
             fix="choose another --output for all shards",
         )
-    output = given.output or default_output(given, options, settings)
+    if given.output == "":
+        fix = "name a folder (an empty variable?), or leave --output out"
+        raise UsageError("no place to write to", where="--output ''", fix=fix)
+    output = Path(given.output) if given.output else default_output(given, options, settings)
     return Choices(
         arguments=tuple(arguments),
         adapter=given.adapter,
@@ -294,7 +306,7 @@ def command_parser() -> argparse.ArgumentParser:
     data.add_argument("--settings", default=",".join(SETTINGS), metavar="LIST", help="default: %(default)s")
     data.add_argument("--limit", type=int, metavar="N", help="only the first N expressions")
     run = command.add_argument_group("how it is run")
-    run.add_argument("--output", type=Path, metavar="DIR", help="default: runs/<dataset>-<split>-<adapter>")
+    run.add_argument("--output", metavar="DIR", help="default: runs/<dataset>-<split>-<adapter>")
     run.add_argument("--shard", metavar="I/N", help="only the I-th of N parts, by video; I from 1")
     again = run.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with what is stored (the default)")

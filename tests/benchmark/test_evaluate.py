@@ -21,7 +21,14 @@ import numpy as np
 import pytest
 
 from benchmark import stored_files
-from benchmark.errors import AdapterError, EnvironmentProblem, OutputError, PredictionError, UsageError
+from benchmark.errors import (
+    AdapterError,
+    DatasetError,
+    EnvironmentProblem,
+    OutputError,
+    PredictionError,
+    UsageError,
+)
 from benchmark.evaluate import main, read_choices
 from benchmark.selection import Shard
 from tests.benchmark.small_release import SIZES, meta, track_array, write_release
@@ -233,6 +240,7 @@ def test_shards_share_an_output_and_the_last_one_scores(
         (["--option", "side=0.5"], UsageError, "has no options"),
         (["--option", "side"], UsageError, "expected key=value"),
         (["--limit", "0"], UsageError, "1 or more expressions"),
+        (["--output", ""], UsageError, "no place to write to"),
         (["--shard", "0/2"], UsageError, "I from 1 to N"),
         (["--shard", "3/2"], UsageError, "not a shard"),
         (["--shard", "x"], UsageError, "not a shard"),
@@ -406,3 +414,19 @@ def test_wrong_environments_of_torchrun(data: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("RANK", "1")
     with pytest.raises(UsageError, match="the ranks of torchrun are the shards"):
         main(words(data, tmp_path / "out", "--shard", "1/2"))
+
+
+def test_a_dataset_without_a_single_expression_of_the_settings(tmp_path: Path) -> None:
+    content = meta()
+    for video in content["videos"].values():
+        for one in video["expressions"].values():
+            one["caption_type"] = "single"
+    data = write_release(tmp_path / "data" / "val", content).parent
+    with pytest.raises(DatasetError, match=r"no expression to evaluate.*InterRVOS-Target; found 5 expr"):
+        main(words(data, tmp_path / "out", "--settings", "target"))
+    assert not (tmp_path / "out").exists()
+    main(words(data, tmp_path / "out"))
+    settings = scores(tmp_path / "out")["settings"]
+    assert settings["InterRVOS-Target"]["J&F"] is None
+    assert settings["InterRVOS-Target"]["undefined"] == "no expression of this setting was scored"
+    assert settings["RVOS"]["J&F"] == 100.0
