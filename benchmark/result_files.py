@@ -122,6 +122,7 @@ def read_expressions(source: Path, result: Result) -> tuple[ExpressionRow, ...]:
             expected=f"SHA-256 {result.files.get(path.name)}",
             fix="score the stored predictions again with python -m benchmark.score",
         )
+    csv.field_size_limit(path.stat().st_size + 1)  # a sentence may be longer than the 128 KiB csv allows
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != CSV_COLUMNS:

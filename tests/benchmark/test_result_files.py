@@ -226,3 +226,10 @@ def test_a_result_over_no_expression_is_written_too(tmp_path: Path) -> None:
         None,
         "no expression of this setting was scored",
     )
+
+
+def test_sentences_longer_than_a_csv_reader_allows(result: Result, tmp_path: Path) -> None:
+    row = result.expressions[0]
+    long = dataclasses.replace(row, score=dataclasses.replace(row.score, expression="cup " * 50_000))
+    path = write_result(dataclasses.replace(result, expressions=(long,)), tmp_path)
+    assert read_expressions(path, read_result(path)) == (long,)
