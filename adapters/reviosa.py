@@ -49,6 +49,7 @@ class Reviosa(Adapter):
             )
         loaded = self._predictor.loaded
         frames = loaded.recipe.model.frames
+        prompted = "every frame" if frames.prompt_every_frame else "the same frames"
         return AdapterInfo(
             name="reviosa",
             version="1",
@@ -58,7 +59,7 @@ class Reviosa(Adapter):
             parameters=sum(one.numel() for one in self._predictor.model.parameters()),
             weights_digest=loaded.digest,
             shares_video_features=True,
-            frame_policy=f"{frames.policy}, {frames.language_frames} frames; prompts on the same frames",
+            frame_policy=f"{frames.policy}, {frames.language_frames} frames; prompts on {prompted}",
             options=options,
         )
 

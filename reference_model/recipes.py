@@ -114,7 +114,7 @@ def tiny_training() -> TrainingConfig:
                 train_vision_language=False,
             ),
             StageConfig("language-more", StageKind.LANGUAGE, 1500, 8, 6, 8e-4, more_words),
-            StageConfig("connect", StageKind.JOINT, 200, 12, 4, 3e-4, both, train_mask_decoder=False),
+            StageConfig("connect", StageKind.JOINT, 120, 12, 4, 3e-4, both, train_mask_decoder=False),
         ),
     )
 

@@ -17,7 +17,7 @@ from reference_model.checkpoint import (
     weights_digest,
 )
 from reference_model.config import StageKind
-from tests.reference_model.conftest import build_mini, mini_recipe, stage
+from tests.reference_model.mini_reviosa import build_mini, mini_recipe, stage
 
 
 @pytest.fixture

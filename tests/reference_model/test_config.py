@@ -10,7 +10,7 @@ import pytest
 from benchmark.errors import CheckpointError, UsageError
 from reference_model.config import Recipe, StageKind, from_mapping, to_json
 from reference_model.recipes import RECIPES, find_recipe, tiny, with_scaled_steps
-from tests.reference_model.conftest import mini_recipe, stage
+from tests.reference_model.mini_reviosa import mini_recipe, stage
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

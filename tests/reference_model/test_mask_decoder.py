@@ -10,7 +10,7 @@ import torch
 from transformers import Sam2VideoInferenceSession
 
 from reference_model.mask_decoder import HIDDEN_LOGIT, Decoded, PromptedMaskDecoder
-from tests.reference_model.conftest import mini_model_config
+from tests.reference_model.mini_reviosa import mini_model_config
 
 LENGTH = 7
 

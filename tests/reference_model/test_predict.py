@@ -15,7 +15,7 @@ from reference_model import overlay, predict
 from reference_model.checkpoint import save_checkpoint
 from reference_model.config import FramePolicy, StageKind
 from reference_model.predict import Predictor
-from tests.reference_model.conftest import build_mini, mini_model_config, mini_recipe, square_clip, stage
+from tests.reference_model.mini_reviosa import build_mini, mini_model_config, mini_recipe, square_clip, stage
 
 EXPRESSIONS = (
     "red square pushing blue square",

@@ -22,7 +22,7 @@ from reference_model.prompts import (
     question_text,
     special_tokens,
 )
-from tests.reference_model.conftest import WORDS, build_mini, mini_model_config
+from tests.reference_model.mini_reviosa import WORDS, build_mini, mini_model_config
 
 RED = NamedObject("red", "square", 0.2, 0.5)
 BLUE = NamedObject("blue", "disc", 0.8, 0.1)

@@ -17,7 +17,7 @@ from reference_model.teacher import (
     partial_role_prompts,
     role_prompts,
 )
-from tests.reference_model.conftest import square_clip
+from tests.reference_model.mini_reviosa import square_clip
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from reference_model.train import (
     train_steps,
 )
 from reference_model.training_data import TrainingClip, TrainingExpression
-from tests.reference_model.conftest import ClipList, mini_recipe, square_clip, stage
+from tests.reference_model.mini_reviosa import ClipList, mini_recipe, square_clip, stage
 
 EVERY_TERM = LossWeights(mask_ce=1.0, mask_dice=1.0, regression=0.5, object_score=0.2, vision=0.5, motion=0.5)
 TERMS = {

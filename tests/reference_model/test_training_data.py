@@ -19,7 +19,7 @@ from reference_model.training_data import (
     normalised_frames,
     open_source,
 )
-from tests.reference_model.conftest import ClipList, square_clip
+from tests.reference_model.mini_reviosa import ClipList, square_clip
 
 UNIFORM = FrameConfig(language_frames=4, policy=FramePolicy.UNIFORM)
 FIRST = FrameConfig(language_frames=5, policy=FramePolicy.FIRST)

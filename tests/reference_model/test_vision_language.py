@@ -7,7 +7,7 @@ import torch
 
 from reference_model.prompts import NamedObject, RoleAnswer
 from reference_model.vision_language import pack
-from tests.reference_model.conftest import build_mini, mini_model_config
+from tests.reference_model.mini_reviosa import build_mini, mini_model_config
 
 RED = NamedObject("red", "square", 0.2, 0.5)
 BLUE = NamedObject("blue", "disc", 0.8, 0.1)
