@@ -59,7 +59,7 @@ def test_the_doctor_finds_nothing_wrong(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_the_doctor_prints_what_mends_it(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "test_list_and_doctor:Needy"]) == 1
+    assert main(["doctor", f"{__name__}:Needy"]) == 1
     said = capsys.readouterr().out
     assert "ok       package numpy >=1" in said
     assert "MISSING  package no-such-package-7 ==3: not installed" in said

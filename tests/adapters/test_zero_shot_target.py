@@ -55,7 +55,7 @@ def test_the_phrase_completes_the_paper_prompt_in_a_common_template() -> None:
 
 
 def test_both_roles_from_two_questions(tmp_path: Path, unsynced: None) -> None:
-    adapter = load_adapter("zero_shot_target", {"of": "test_zero_shot_target:ActorOnly"})
+    adapter = load_adapter("zero_shot_target", {"of": f"{__name__}:ActorOnly"})
     info = adapter.info()
     assert info.roles == (Role.ACTOR, Role.TARGET) and info.name == "zero_shot_target(scripted)"
     assert info.options["target_prompt"] == TARGET_PHRASE and adapter.max_queries == 1
@@ -69,7 +69,7 @@ def test_both_roles_from_two_questions(tmp_path: Path, unsynced: None) -> None:
 
 
 def answer_to(*sentences: str, **options: str) -> list[Prediction]:
-    adapter = load_adapter("zero_shot_target", {"of": "test_zero_shot_target:ActorOnly", **options})
+    adapter = load_adapter("zero_shot_target", {"of": f"{__name__}:ActorOnly", **options})
     adapter.load("cpu", 0)
     adapter.open_video(FRAMES)
     answers = adapter.predict([Query(index, one) for index, one in enumerate(sentences)])
@@ -99,6 +99,6 @@ def test_rows_that_do_not_listen_are_refused(of: str, more: dict[str, str]) -> N
 
 
 def test_an_inner_adapter_that_loses_answers() -> None:
-    adapter = load_adapter("zero_shot_target", {"of": "test_zero_shot_target:TooFew"})
+    adapter = load_adapter("zero_shot_target", {"of": f"{__name__}:TooFew"})
     with pytest.raises(AdapterError, match="one prediction per query"):
         adapter.predict([Query(0, "a")])
