@@ -77,7 +77,7 @@ def load_checkpoint(folder: Path) -> LoadedCheckpoint:
     from transformers import PreTrainedTokenizerFast
 
     config = read_config(folder)
-    recipe = from_mapping(Recipe, config["recipe"], f"{folder / 'config.json'}: recipe")
+    recipe = read_recipe(folder)
     path = folder / "tokenizer.json"
     names = recipe.model.tokens
     try:
@@ -133,6 +133,15 @@ def read_config(folder: Path) -> dict[str, Any]:
             fix="use the version that wrote it",
         )
     return config
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """The recipe of a checkpoint, without its weights.
+
+    Raises:
+        CheckpointError: as `read_config`, or when the recipe does not fit this version.
+    """
+    return from_mapping(Recipe, read_config(folder)["recipe"], f"{folder / 'config.json'}: recipe")
 
 
 def own_weights(model: nn.Module) -> dict[str, Tensor]:

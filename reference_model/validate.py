@@ -127,6 +127,7 @@ def build_parser() -> Any:
 
 def main(arguments: Sequence[str]) -> int:
     """Validate a checkpoint and print the table."""
+    from reference_model.checkpoint import SHIPPED, read_recipe
     from reference_model.predict import load_predictor
 
     options = build_parser().parse_args(arguments)
@@ -135,8 +136,7 @@ def main(arguments: Sequence[str]) -> int:
 
     torch.set_num_threads(1)
     predictor = load_predictor(options.checkpoint, options.device)
-    assert predictor.loaded is not None  # load_predictor always says where a model is from
-    data = predictor.loaded.recipe.training.data
+    data = read_recipe(options.checkpoint or SHIPPED).training.data
     source = open_source(data, options.data_root)
     clips = held_back_clips(source, data.held_back, options.clips)
     print(format_validation(validate(predictor, clips, show=True)))

@@ -13,16 +13,9 @@ import torch
 from benchmark.errors import CheckpointError, OutputError, UsageError
 from reference_model import train
 from reference_model.config import AnswerStyle, LossWeights, StageKind
-from reference_model.train import (
-    STATE_FILE,
-    curve_csv,
-    restore_run,
-    save_state,
-    start_run,
-    train_step,
-    train_steps,
-)
+from reference_model.train import train_step, train_steps
 from reference_model.training_data import TrainingClip, TrainingExpression
+from reference_model.training_run import STATE_FILE, curve_csv, restore_run, save_state, start_run
 from tests.reference_model.mini_reviosa import ClipList, mini_recipe, square_clip, stage
 
 EVERY_TERM = LossWeights(mask_ce=1.0, mask_dice=1.0, regression=0.5, object_score=0.2, vision=0.5, motion=0.5)
@@ -198,8 +191,14 @@ def test_another_recipe_is_not_resumed_but_later_stages_may_change(tmp_path):
 
 
 def train_step_of(run):
-    train._prepare_stage(run, run.stages[run.stage])
+    train.prepare_stage(run, run.stages[run.stage])
     return train_step(run, run.stages[run.stage])
+
+
+def test_a_step_needs_a_prepared_stage():
+    run = run_of(stage(StageKind.VISION))
+    with pytest.raises(ValueError, match="prepare_stage was not called"):
+        train_step(run, run.stages[0])
 
 
 def test_damaged_and_missing_states_are_named(tmp_path):
