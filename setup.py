@@ -21,7 +21,7 @@ setup(
             py_limited_api=True,
             extra_compile_args=["/O2"]
             if sys.platform == "win32"
-            else ["-std=c11", "-O3", "-fno-tree-slp-vectorize"],
+            else ["-std=c11", "-O3", "-fno-tree-slp-vectorize", "-fno-tree-loop-distribute-patterns"],
             optional=True,
         ),
         Extension(

@@ -112,6 +112,13 @@ static layout layout_of(const box *b, int32_t frame_lines, int32_t frame_bits, i
     return shape;
 }
 
+/* Clears words, a multiple of NARROWEST_TILE. memset may write around the caches, where the words are
+ * wanted next. */
+static void clear_words(uint64_t *words, uint64_t count) {
+    const vector none = zero();
+    for (uint64_t i = 0; i < count; i += VECTOR_WORDS) store(words + i, none);
+}
+
 /* Room for all maps of a layout; masks and the lines around borders are cleared. */
 static bool prepare_maps(workspace *scratch, const layout *shape, int radius, maps *map) {
     const uint64_t tile_words = (uint64_t)shape->tile_words, tiles = (uint64_t)shape->tiles;
@@ -125,7 +132,7 @@ static bool prepare_maps(workspace *scratch, const layout *shape, int radius, ma
     uint64_t *all = reserve(&scratch->lines, 8 * (2 * mask_words + 2 * border_words));
     int32_t *lists = reserve(&scratch->work, 3 * 4 * (tiles + 1));
     if (!all || !lists) return false;
-    memset(all, 0, (size_t)(8 * 2 * mask_words));
+    clear_words(all, 2 * mask_words);
     map->column_words = (ptrdiff_t)column_words;
     for (int side = 0; side < 2; side++) {
         uint64_t *edge = all + 2 * mask_words + (uint64_t)side * border_words;
@@ -139,44 +146,10 @@ static bool prepare_maps(workspace *scratch, const layout *shape, int radius, ma
     return true;
 }
 
-#if defined(LEVEL_AVX2)
-/* Sets bits from <= i < end of four words; subtraction and shifts saturate as needed. */
-INLINE void fill_4_words(uint64_t *line, int32_t from, int32_t end) {
-    const __m256i base = _mm256_setr_epi64x(0, 64, 128, 192), ones = _mm256_set1_epi64x(-1);
-    const __m256i low = _mm256_subs_epu16(_mm256_set1_epi64x(from), base);
-    const __m256i high = _mm256_subs_epu16(_mm256_set1_epi64x(end), base);
-    const __m256i bits = _mm256_andnot_si256(_mm256_sllv_epi64(ones, high), _mm256_sllv_epi64(ones, low));
-    const __m256i old = _mm256_loadu_si256((const __m256i *)line);
-    _mm256_storeu_si256((__m256i *)line, _mm256_or_si256(old, bits));
-}
-#endif
-
-/* Sets bits from <= i < end of a line; `words`, its length, is a constant, or 0 for any. */
-INLINE void fill_words(uint64_t *line, const int words, int32_t from, int32_t end) {
-#if defined(LEVEL_AVX512_BW)
-    if (words == 8) {
-        const __m512i base = _mm512_setr_epi64(0, 64, 128, 192, 256, 320, 384, 448);
-        const __m512i ones = _mm512_set1_epi64(-1);
-        const __m512i low = _mm512_subs_epu16(_mm512_set1_epi64(from), base);
-        const __m512i high = _mm512_subs_epu16(_mm512_set1_epi64(end), base);
-        const __m512i bits = _mm512_andnot_si512(_mm512_sllv_epi64(ones, high), _mm512_sllv_epi64(ones, low));
-        _mm512_storeu_si512(line, _mm512_or_si512(_mm512_loadu_si512(line), bits));
-        return;
-    }
-#endif
-#if defined(LEVEL_AVX2)
-    if (words == 8) {
-        fill_4_words(line, from, end);
-        fill_4_words(line + 4, from > 256 ? from - 256 : 0, end > 256 ? end - 256 : 0);
-        return;
-    }
-    if (words == 4) {
-        fill_4_words(line, from, end);
-        return;
-    }
-#endif
+/* Sets bits from <= i < end of a line. */
+static void fill_words(uint64_t *line, int32_t from, int32_t end) {
     if (from >= end) return;
-    const int32_t first_word = words == 1 ? 0 : from >> 6, last_word = words == 1 ? 0 : (end - 1) >> 6;
+    const int32_t first_word = from >> 6, last_word = (end - 1) >> 6;
     const uint64_t head = ~UINT64_C(0) << (from & 63), tail = ~UINT64_C(0) >> (63 - ((end - 1) & 63));
     if (first_word == last_word) {
         line[first_word] |= head & tail;
@@ -191,7 +164,7 @@ INLINE void fill_words(uint64_t *line, const int words, int32_t from, int32_t en
 static void fill_tile(uint64_t *words, int32_t from, int32_t end) {
     if (from < 0) from = 0;
     if (end > 64 * LONGEST_TILE) end = 64 * LONGEST_TILE;
-    fill_words(words, 0, from, end);
+    fill_words(words, from, end);
 }
 
 static column column_of(const layout *shape, const maps *map, int32_t k) {
@@ -245,6 +218,7 @@ static void count_maps(const layout *shape, maps *map, const disk_plan *plan, in
 typedef struct {
     int32_t *line[2], *bit[2]; /* [0]: first pixel of each run, [1]: last pixel */
     int32_t runs;
+    bool crossing; /* a run goes on from one line to the next */
     int64_t area;
 } placed_runs;
 
@@ -306,9 +280,10 @@ static size_t read_run_ends(const uint8_t *text, size_t length, int64_t pixels, 
         last[0] = i > 1 ? last[1] : 0;
         last[1] = run;
         position += run;
-        /* Two's complement in unsigned words: the first run or position out of range shows as a sign
-         * before any sum could wrap around to a good one; so does a number of more than 8 digits. */
-        wrong |= run | ((uint64_t)pixels - position) | (uint64_t)(int64_t)(8 - digits);
+        /* Two's complement in unsigned words: a run below 0, a sum that grows beyond 63 bits (one number
+         * is too small to jump over the words with a sign) and a number of more than 8 digits show as a
+         * sign. Without one, positions only grow, and the last of them says whether the others fit. */
+        wrong |= run | position | (uint64_t)(int64_t)(8 - digits);
         end[i] = (int32_t)(uint32_t)position;
         start = next;
     }
@@ -339,6 +314,7 @@ static void place_runs(const int32_t *end, size_t count, int32_t height, placed_
     }
     placed->runs = (int32_t)runs;
     placed->area = area;
+    placed->crossing = crossing != 0;
     if (shortest < 0) {
         int32_t kept = 0;
         for (size_t i = 0; i < runs; i++) {
@@ -350,10 +326,10 @@ static void place_runs(const int32_t *end, size_t count, int32_t height, placed_
             kept += last >= first;
         }
         placed->runs = kept;
-        crossing = 1; /* runs of no pixel spoilt the range of bits */
+        placed->crossing = true; /* unknown; and runs of no pixel spoilt the range of bits */
     }
     if (!placed->runs) return;
-    if (crossing) {
+    if (placed->crossing) {
         lowest = 0;
         highest = height - 1;
     }
@@ -364,77 +340,114 @@ static void place_runs(const int32_t *end, size_t count, int32_t height, placed_
     if (highest > around->last_bit) around->last_bit = highest;
 }
 
-/* Sets bits from <= i < end of a line in all columns. */
-static void fill_line(const layout *shape, const maps *map, uint64_t *mask, int32_t line, int32_t from,
-                      int32_t end) {
-    const int32_t start = from + shape->first_bit, stop = end + shape->first_bit;
-    uint64_t *words = mask + (ptrdiff_t)line * shape->stride;
-    if (shape->columns == 1) {
-        fill_words(words, 0, start, stop);
-        return;
-    }
-    /* The columns whose tiles, halo included, hold the first and the last bit. */
-    int32_t k = start < 64 * LONGEST_TILE ? 0 : (start - 64 * LONGEST_TILE) / CORE_BITS + 1;
-    for (; k < shape->columns && k * CORE_BITS < stop; k++) {
-        const int32_t shift = k * CORE_BITS;
-        const int32_t low = start > shift ? start - shift : 0;
-        const int32_t high = stop - shift < 64 * LONGEST_TILE ? stop - shift : 64 * LONGEST_TILE;
-        fill_words(words + k * map->column_words, LONGEST_TILE, low, high);
-    }
+#if defined(LEVEL_AVX2)
+/* Sets bits from <= i < end of lines of 1, 2, 4 and 8 words. Saturating subtraction gives what is left of a
+ * bound in each word, and shifting by 64 or more gives no bits. */
+INLINE void fill_bits_1(uint64_t *line, const int64_t *from, const int64_t *end) {
+    *line |= ~UINT64_C(0) >> (64 - (*end - *from)) << *from;
 }
 
-/* The usual case, most runs within a line and lines within a tile, is kept free of branches. */
-INLINE void fill_short_lines(const placed_runs *placed, int32_t height, const box *around,
-                             const layout *shape, const maps *map, uint64_t *mask, const int stride) {
-    const int32_t top = around->first_bit, shift = shape->first_bit - top;
-    for (int32_t i = 0; i < placed->runs; i++) {
-        const int32_t line = placed->line[0][i] - around->first_line;
-        const int32_t last_line = placed->line[1][i] - around->first_line;
-        const int32_t from = placed->bit[0][i], end = placed->bit[1][i] + 1;
-        if (line == last_line) {
-            fill_words(mask + (ptrdiff_t)line * stride, stride, from + shift, end + shift);
-            continue;
-        }
-        fill_line(shape, map, mask, line, from - top, height - top);
-        for (int32_t between = line + 1; between < last_line; between++)
-            fill_line(shape, map, mask, between, -top, height - top);
-        fill_line(shape, map, mask, last_line, -top, end - top);
-    }
+INLINE void fill_bits_2(uint64_t *line, const int64_t *from, const int64_t *end) {
+    const __m128i base = _mm_set_epi64x(64, 0), ones = _mm_set1_epi64x(-1);
+    const __m128i low = _mm_sllv_epi64(ones, _mm_subs_epu16(_mm_set1_epi64x(*from), base));
+    const __m128i high = _mm_sllv_epi64(ones, _mm_subs_epu16(_mm_set1_epi64x(*end), base));
+    const __m128i old = _mm_loadu_si128((const __m128i *)line);
+    _mm_storeu_si128((__m128i *)line, _mm_or_si128(old, _mm_andnot_si128(high, low)));
 }
 
-static void fill_long_lines(const placed_runs *placed, int32_t height, const box *around,
-                            const layout *shape, const maps *map, uint64_t *mask) {
-    const int32_t top = around->first_bit;
-    for (int32_t i = 0; i < placed->runs; i++) {
-        const int32_t first = placed->line[0][i], last = placed->line[1][i];
-        for (int32_t line = first; line <= last; line++)
-            fill_line(shape, map, mask, line - around->first_line,
-                      (line == first ? placed->bit[0][i] : 0) - top,
-                      (line == last ? placed->bit[1][i] + 1 : height) - top);
+INLINE void fill_bits_4_at(uint64_t *line, const int64_t *from, const int64_t *end, const int64_t start) {
+    const __m256i base = _mm256_setr_epi64x(start, start + 64, start + 128, start + 192);
+    const __m256i ones = _mm256_set1_epi64x(-1);
+    const __m256i low = _mm256_sllv_epi64(ones, _mm256_subs_epu16(_mm256_set1_epi64x(*from), base));
+    const __m256i high = _mm256_sllv_epi64(ones, _mm256_subs_epu16(_mm256_set1_epi64x(*end), base));
+    const __m256i old = _mm256_loadu_si256((const __m256i *)line);
+    _mm256_storeu_si256((__m256i *)line, _mm256_or_si256(old, _mm256_andnot_si256(high, low)));
+}
+
+INLINE void fill_bits_4(uint64_t *line, const int64_t *from, const int64_t *end) {
+    fill_bits_4_at(line, from, end, 0);
+}
+
+INLINE void fill_bits_8(uint64_t *line, const int64_t *from, const int64_t *end) {
+#if defined(LEVEL_AVX512_BW)
+    const __m512i base = _mm512_setr_epi64(0, 64, 128, 192, 256, 320, 384, 448);
+    const __m512i ones = _mm512_set1_epi64(-1);
+    const __m512i low = _mm512_sllv_epi64(ones, _mm512_subs_epu16(_mm512_set1_epi64(*from), base));
+    const __m512i high = _mm512_sllv_epi64(ones, _mm512_subs_epu16(_mm512_set1_epi64(*end), base));
+    const __m512i old = _mm512_loadu_si512(line);
+    _mm512_storeu_si512(line, _mm512_or_si512(old, _mm512_andnot_si512(high, low)));
+#else
+    fill_bits_4_at(line, from, end, 0);
+    fill_bits_4_at(line + 4, from, end, 256);
+#endif
+}
+
+#define DEFINE_FILL_LINES(WORDS)                                                                          \
+    static void fill_lines_##WORDS(const int32_t *line, int32_t runs, const int64_t *from,                \
+                                   const int64_t *end, int32_t first_line, uint64_t *mask) {              \
+        for (int32_t i = 0; i < runs; i++)                                                                \
+            fill_bits_##WORDS(mask + (ptrdiff_t)(line[i] - first_line) * WORDS, from + i, end + i);       \
+    }
+DEFINE_FILL_LINES(1)
+DEFINE_FILL_LINES(2)
+DEFINE_FILL_LINES(4)
+DEFINE_FILL_LINES(8)
+
+INLINE int32_t clamped(int32_t bit) {
+    const int32_t limit = 64 * LONGEST_TILE;
+    bit = bit < 0 ? 0 : bit;
+    return bit > limit ? limit : bit;
+}
+
+/* Writes runs that each lie within one line into the lines of a column whose bit 0 is row `top` of the
+ * frame, without a branch. `bounds` has room for two numbers a run. */
+static void fill_column(const placed_runs *placed, int32_t first_line, int32_t top, int32_t stride,
+                        int64_t *bounds, uint64_t *mask) {
+    const int32_t runs = placed->runs;
+    int64_t *const from = bounds, *const end = bounds + runs;
+    for (int32_t i = 0; i < runs; i++) {
+        from[i] = clamped(placed->bit[0][i] - top);
+        end[i] = clamped(placed->bit[1][i] + 1 - top);
+    }
+    switch (stride) {
+        case 1: fill_lines_1(placed->line[0], runs, from, end, first_line, mask); break;
+        case 2: fill_lines_2(placed->line[0], runs, from, end, first_line, mask); break;
+        case 4: fill_lines_4(placed->line[0], runs, from, end, first_line, mask); break;
+        default: fill_lines_8(placed->line[0], runs, from, end, first_line, mask);
     }
 }
+#endif
 
 static void fill_runs(const placed_runs *placed, int32_t height, const box *around, const layout *shape,
-                      const maps *map, uint64_t *mask) {
-    if (shape->columns > 1) {
-        fill_long_lines(placed, height, around, shape, map, mask);
-        return;
-    }
-    switch (shape->stride) {
-        case 1: fill_short_lines(placed, height, around, shape, map, mask, 1); break;
-        case 2: fill_short_lines(placed, height, around, shape, map, mask, 2); break;
-        case 4: fill_short_lines(placed, height, around, shape, map, mask, 4); break;
-        default: fill_short_lines(placed, height, around, shape, map, mask, 8);
+                      const maps *map, int64_t *bounds, uint64_t *mask) {
+    for (int32_t k = 0; k < shape->columns; k++) {
+        uint64_t *const own = mask + k * map->column_words;
+        const int32_t top = around->first_bit - shape->first_bit + k * CORE_BITS;
+#if defined(LEVEL_AVX2)
+        if (!placed->crossing) {
+            fill_column(placed, around->first_line, top, shape->stride, bounds, own);
+            continue;
+        }
+#endif
+        (void)bounds;
+        for (int32_t i = 0; i < placed->runs; i++) {
+            const int32_t begin = placed->line[0][i], last = placed->line[1][i];
+            for (int32_t line = begin; line <= last; line++)
+                fill_tile(own + (ptrdiff_t)(line - around->first_line) * shape->stride,
+                          (line == begin ? placed->bit[0][i] : 0) - top,
+                          (line == last ? placed->bit[1][i] + 1 : height) - top);
+        }
     }
 }
 
 static pair_status count_texts(workspace *scratch, const disk_plan *plan, int32_t height, int32_t width,
                                const uint8_t *const text[2], const size_t length[2], int64_t counts[6]) {
     const uint64_t longest = length[0] > length[1] ? length[0] : length[1];
-    const uint64_t room = longest + NUMBER_SLACK; /* numbers: at most one per character */
+    const uint64_t room = (longest + NUMBER_SLACK) / 2 * 2 + 2; /* numbers: at most one per character */
     uint8_t *copy = reserve(&scratch->text, longest + TEXT_SLACK);
-    int32_t *numbers = reserve(&scratch->positions, 4 * 5 * room);
+    int32_t *numbers = reserve(&scratch->positions, 4 * 5 * room + 8 * room);
     if (!copy || !numbers) return NO_MEMORY;
+    int64_t *const bounds = (int64_t *)(void *)(numbers + 5 * room);
 
     box around = {INT32_MAX, -1, INT32_MAX, -1};
     placed_runs placed[2];
@@ -463,7 +476,7 @@ static pair_status count_texts(workspace *scratch, const disk_plan *plan, int32_
     maps map;
     if (!prepare_maps(scratch, &shape, plan->radius, &map)) return NO_MEMORY;
     for (int side = 0; side < 2; side++)
-        fill_runs(&placed[side], height, &around, &shape, &map, map.mask[side]);
+        fill_runs(&placed[side], height, &around, &shape, &map, bounds, map.mask[side]);
     count_maps(&shape, &map, plan, counts);
     counts[1] = placed[0].area + placed[1].area - counts[0];
     return COUNTED;
