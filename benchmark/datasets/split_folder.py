@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from benchmark.command_line import unknown_name
 from benchmark.errors import DatasetError, UsageError
 
 DOWNLOAD = "the Hugging Face dataset wooj0216/InterRVOS-127K"
@@ -36,7 +37,7 @@ def find_split(
     """The split at `data_root`: the folder itself, its `<split>/`, or its `InterRVOS/<split>/`.
 
     Raises:
-        UsageError: for an unknown variant, or no data root.
+        UsageError: for an unknown variant or split, or no data root.
         DatasetError: when the folder, the files or the images are not there.
     """
     if variant not in VARIANTS:
@@ -81,6 +82,9 @@ def _folder(data_root: Path, split: str, variant: str) -> Path:
     name = VARIANTS[variant][0]
     if (data_root / name).is_file():
         here = data_root.resolve().name
+        # A folder that lies flat does not say which split it is: a typing error would name the result.
+        if split not in (*SPLITS, here):
+            raise unknown_name("split", split, SPLITS, "--split")
         if here in SPLITS and here != split:
             raise DatasetError(
                 f"the data root is the folder of split {here!r}",

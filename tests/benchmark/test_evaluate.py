@@ -352,7 +352,8 @@ def test_a_rank_that_fails_ends_the_others_with_a_sentence(data: Path, tmp_path:
     arguments = words(data, tmp_path / "out", *options, adapter="scripted_adapter:Logging")
     # The log is a folder: every query fails, and both ranks are strict.
     ranks = [start([*arguments, "--strict"], RANK=rank, WORLD_SIZE="2") for rank in ("0", "1")]
-    told = [process.communicate(timeout=120)[1] for process in ranks]
+    # Where one has failed before the other has begun, the other waits for its silence, two minutes.
+    told = [process.communicate(timeout=300)[1] for process in ranks]
     assert [process.returncode for process in ranks] == [1, 1]
     assert any("--strict stops at the first" in error for error in told)
 

@@ -397,3 +397,12 @@ def test_the_synthetic_set_is_read_by_the_same_reader(folder: Path, monkeypatch:
     assert dataset.name == "interrvos-synthetic"
     assert dataset.digest == open_dataset("interrvos", folder).digest
     assert open_dataset("interrvos-synthetic", folder.parent).videos[0].video_id == "222_clip000"
+
+
+def test_a_flat_folder_takes_no_name_that_is_no_split(tmp_path: Path) -> None:
+    flat = write_release(tmp_path / "downloads")
+    assert open_split(flat, "val").split == "val"
+    with pytest.raises(UsageError, match=r"unknown split 'vla'; expected train, val.*did you mean val\?"):
+        open_split(flat, "vla")
+    own = write_release(tmp_path / "mine")
+    assert open_split(own, "mine").split == "mine"
