@@ -90,8 +90,8 @@ def _edges(text: bytes | None, height: int, width: int) -> Edges:
 
 def _pair_counts(edges: Sequence[Edges], height: int, width: int, radius: int) -> Counts:
     box = _common_box(edges, height, width)
-    guard = radius // 64 + 1  # zero words behind every line: a bit that leaves its line reaches no other
-    words = (box.row_count + 63) // 64 + guard
+    # At least a radius of empty bits behind every line: a bit that leaves its line reaches no other.
+    words = (box.row_count + max(radius, 1) + 63) // 64
     maps: Words = np.zeros((2, box.line_count, words), np.uint64)
     for index, part in enumerate(edges):
         _fill(maps[index], part, box, height)
@@ -145,17 +145,19 @@ def _boundaries(maps: Words, box: Box, radius: int) -> Words:
     following[:, :-1] = maps[:, 1:]
     if box.touches_east:
         following[:, -1] = maps[:, -1]
+    borders = maps ^ following
+    borders |= maps ^ _one_row_down(maps, box)
+    borders |= maps ^ _one_row_down(following, box)
+    borders[..., -1] &= np.uint64(2**63 - 1)  # what looks like a pixel north of the next line's first
     result = np.zeros((2, count + 2 * radius, maps.shape[2]), np.uint64)
-    result[:, radius : radius + count] = (
-        (maps ^ following) | (maps ^ _one_row_down(maps, box)) | (maps ^ _one_row_down(following, box))
-    )
+    result[:, radius : radius + count] = borders
     return result
 
 
 def _one_row_down(maps: Words, box: Box) -> Words:
-    """Each pixel's southern neighbour."""
+    """Each pixel's southern neighbour; the empty bits catch what crosses from line to line."""
     shifted = maps >> np.uint64(1)
-    shifted[..., :-1] |= maps[..., 1:] << np.uint64(63)
+    shifted.reshape(-1)[:-1] |= maps.reshape(-1)[1:] << np.uint64(63)
     if box.touches_south:
         word, bit = divmod(box.row_count - 1, 64)
         shifted[..., word] |= maps[..., word] & np.uint64(1 << bit)
@@ -202,7 +204,7 @@ def widening_steps(radius: int) -> tuple[tuple[int, ...], ...]:
     """For each line distance 0..radius: by how much to widen after taking the lines at that distance.
 
     Widening by g happens in steps; a strip that was widened by a may take a step of 2a + 1 without a
-    gap, as long as bits that leave the line can come back from the guard words.
+    gap, as long as bits that leave the line can come back from the empty bits around it.
     """
     half = [isqrt(radius * radius - shift * shift) for shift in range(radius + 1)] + [0]
     return tuple(_steps(wide - narrow) for wide, narrow in pairwise(half))

@@ -459,6 +459,7 @@ static pair_status count_texts(workspace *scratch, const disk_plan *plan, int32_
             placed[side].bit[i] = own + (uint64_t)(2 + i) * half;
         }
         placed[side].runs = 0;
+        placed[side].crossing = false;
         placed[side].area = 0;
         if (!text[side]) continue; /* no text: a mask without pixels */
         memcpy(copy, text[side], length[side]);
