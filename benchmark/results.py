@@ -161,7 +161,9 @@ class Cost:
     seconds_per_video: float | None
     seconds_per_expression: float | None
     timed_expressions: int
-    peak_memory_bytes: int | None = field(metadata=entry(doc="memory at its highest: of the GPUs, or of the process without one"))
+    peak_memory_bytes: int | None = field(
+        metadata=entry(doc="memory at its highest: of the GPUs, or of the process without one")
+    )
     parameters: int | None
 
 
