@@ -61,7 +61,7 @@ typedef struct {
 } box;
 
 /* The tolerances of usual frame sizes (360, 480, 720 and 1080 lines) get code of their own, in which the
- * disk is a constant, on the fast levels; every other radius follows the plan. */
+ * disk is a constant, on the wide levels; every other radius follows the plan. */
 #if defined(UNROLL) && VECTOR_WORDS > 2
 #if !defined(USUAL_RADII)
 #define USUAL_RADII(DO) DO(6) DO(8) DO(12) DO(18)
@@ -112,11 +112,15 @@ static layout layout_of(const box *b, int32_t frame_lines, int32_t frame_bits, i
     return shape;
 }
 
-/* Clears words, a multiple of NARROWEST_TILE. memset may write around the caches, where the words are
- * wanted next. */
+/* Clears words, a multiple of NARROWEST_TILE. */
 static void clear_words(uint64_t *words, uint64_t count) {
+#if VECTOR_WORDS > 2
+    /* memset may write around the caches, where the words are wanted next. */
     const vector none = zero();
     for (uint64_t i = 0; i < count; i += VECTOR_WORDS) store(words + i, none);
+#else
+    memset(words, 0, (size_t)(8 * count));
+#endif
 }
 
 /* Room for all maps of a layout; masks and the lines around borders are cleared. */
@@ -147,7 +151,7 @@ static bool prepare_maps(workspace *scratch, const layout *shape, int radius, ma
 }
 
 /* Sets bits from <= i < end of a line. */
-static void fill_words(uint64_t *line, int32_t from, int32_t end) {
+INLINE void fill_words(uint64_t *line, int32_t from, int32_t end) {
     if (from >= end) return;
     const int32_t first_word = from >> 6, last_word = (end - 1) >> 6;
     const uint64_t head = ~UINT64_C(0) << (from & 63), tail = ~UINT64_C(0) >> (63 - ((end - 1) & 63));
@@ -430,6 +434,12 @@ static void fill_runs(const placed_runs *placed, int32_t height, const box *arou
         }
 #endif
         (void)bounds;
+        if (!placed->crossing && shape->columns == 1) {
+            for (int32_t i = 0; i < placed->runs; i++)
+                fill_words(own + (ptrdiff_t)(placed->line[0][i] - around->first_line) * shape->stride,
+                           placed->bit[0][i] - top, placed->bit[1][i] + 1 - top);
+            continue;
+        }
         for (int32_t i = 0; i < placed->runs; i++) {
             const int32_t begin = placed->line[0][i], last = placed->line[1][i];
             for (int32_t line = begin; line <= last; line++)
