@@ -218,6 +218,14 @@ def _choose(path: Path, videos: Mapping[str, Video]) -> Choices:
         elif chosen.score > earlier.score:
             frames[place] = chosen
     problems.raise_if_any(PredictionError, f"{path} cannot be used")
+    if not best:
+        raise PredictionError(
+            "holds no prediction",
+            where=str(path),
+            expected="a list of masks, each with its image_id",
+            found="an empty list",
+            fix="name the file that the inference wrote",
+        )
     return best
 
 

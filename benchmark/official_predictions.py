@@ -128,6 +128,14 @@ def open_official(path: Path, dataset: Dataset, facts: Mapping[str, Any] | None 
         except DatasetError as error:
             raise PredictionError(error.problems[0]) from error
     problems.raise_if_any(PredictionError, f"{path}: every query must be there once")
+    if not seen:
+        raise PredictionError(
+            "holds no prediction",
+            where=str(path),
+            expected="answers by video and expression",
+            found="no expression of any video",
+            fix="run the inference again, or name the file that it wrote",
+        )
     refuse_unknown_videos(pieces, dataset, "other videos", path)
     # A list `prediction_masks` alone is Sa2VA's: a model that was never asked for targets.
     actors_alone = AdapterInfo("precomputed", "1", (Role.ACTOR,))

@@ -135,3 +135,10 @@ def test_reading_in_pieces(tmp_path: Path, chunk: int, monkeypatch: pytest.Monke
     path.write_text("{}")
     with pytest.raises(PredictionError, match="not a JSON list"):
         list(module.entries(path))
+
+
+def test_an_empty_list_is_no_prediction(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    path.write_text("[]")
+    with pytest.raises(PredictionError, match="holds no prediction"):
+        open_foreign(path, tiny_dataset(videos=1))

@@ -196,7 +196,9 @@ def test_expressions_that_do_not_exist(dataset: TinyDataset, tmp_path: Path) -> 
         ('{"clip0": {"0": {}}', "cut off"),
         ('{"clip0": {"0": {}}} x', "malformed"),
         ('{"clip0": {"0": {}, "0": {}}}', "clip0, expression 0: predicted twice"),
-        ('{"clip0": {}, "elsewhere": {}}', "predictions of another dataset.*elsewhere"),
+        ("{}", "holds no prediction"),
+        ('{"clip0": {}}', "holds no prediction"),
+        ('{"clip0": {}, "elsewhere": {"0": {}}}', "predictions of another dataset.*elsewhere"),
     ],
 )
 def test_wrong_files(dataset: TinyDataset, tmp_path: Path, content: str, sentence: str) -> None:
