@@ -1,8 +1,9 @@
 """Named recipes: functions that return a whole configuration.
 
-`tiny` is trained from nothing on the synthetic set, on one CPU core in about an hour, and ships with
-the project. Sizes are its only difference from larger recipes, and the aids that replace pretraining:
-the vision, object-prompt and language stages, and grounded answers.
+`tiny` is trained from nothing on the synthetic set, on a CPU in two hours or so, and ships with the
+project; how its shipped weights came about is told in `checkpoints/tiny/MODEL_CARD.md`. Sizes are its only
+difference from larger recipes, and the aids that replace pretraining: the vision, object-prompt and
+language stages, and grounded answers.
 """
 
 from __future__ import annotations
