@@ -78,43 +78,31 @@ def tiny_model() -> ModelConfig:
 def tiny_training() -> TrainingConfig:
     """Stages of `tiny`."""
     masks = LossWeights(text=0.0, mask_ce=4.0, mask_dice=1.0, attention=0.0, object_score=0.2)
-    words = LossWeights(text=1.0, mask_ce=0.0, mask_dice=0.0, attention=1.0, regression=0.5)
-    more_words = dataclasses.replace(words, vision=0.5, motion=1.0)
+    # Motion and looks are asked of the visual tokens from the first step: neither comes by itself.
+    words = LossWeights(mask_ce=0.0, mask_dice=0.0, regression=0.5, vision=0.5, motion=1.0)
     both = LossWeights(mask_ce=4.0, mask_dice=1.0, regression=0.5, object_score=0.2, vision=0.5, motion=1.0)
+    tracking = StageConfig(
+        "object-tracking", StageKind.OBJECT_MEMORY, 400, 4, 3, 8e-4, masks, frames=8, kept_prompts=0.75
+    )
     return TrainingConfig(
         data=DataConfig(dataset="interrvos-synthetic", split="train"),
         optimizer=OptimizerConfig(betas=(0.9, 0.98), weight_decay=0.01),
         attention_loss=AttentionLossConfig(layer=2, heads=(0, 1)),
         stages=(
-            StageConfig("vision", StageKind.VISION, 700, 8, 0, 1.5e-3, LossWeights(vision=1.0)),
+            # A small rate never finds shape (45% right after 700 steps at 1.5e-3, 71% after 900 at 8e-3).
+            StageConfig("vision", StageKind.VISION, 1800, 8, 0, 6e-3, LossWeights(vision=1.0)),
             StageConfig("object-prompts", StageKind.OBJECT_PROMPTS, 1300, 16, 4, 1.2e-3, masks),
-            StageConfig("object-memory", StageKind.OBJECT_MEMORY, 500, 3, 3, 1e-3, masks, frames=12),
-            StageConfig(
-                "object-tracking",
-                StageKind.OBJECT_MEMORY,
-                400,
-                4,
-                3,
-                8e-4,
-                masks,
-                frames=8,
-                kept_prompts=0.75,
-            ),
-            StageConfig("language", StageKind.LANGUAGE, 2100, 8, 6, 1.2e-3, words, final_rate=0.335),
-            StageConfig("language-motion", StageKind.LANGUAGE, 2200, 8, 6, 1e-3, more_words),
-            StageConfig(
-                "memory",
-                StageKind.MEMORY,
-                250,
-                4,
-                3,
-                6e-4,
-                masks,
-                frames=8,
-                kept_prompts=0.75,
+            StageConfig("object-memory", StageKind.OBJECT_MEMORY, 250, 3, 3, 1e-3, masks, frames=12),
+            tracking,
+            StageConfig("language", StageKind.LANGUAGE, 4600, 8, 6, 2e-3, words),
+            dataclasses.replace(
+                tracking,
+                name="memory",
+                kind=StageKind.MEMORY,
+                steps=250,
+                learning_rate=6e-4,
                 train_vision_language=False,
             ),
-            StageConfig("language-more", StageKind.LANGUAGE, 1500, 8, 6, 8e-4, more_words),
             StageConfig("connect", StageKind.JOINT, 120, 12, 4, 3e-4, both, train_mask_decoder=False),
         ),
     )
