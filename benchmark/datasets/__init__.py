@@ -75,7 +75,15 @@ def _interrvos(
 ) -> Dataset:
     from benchmark.datasets.interrvos import open_split
 
-    return open_split(data_root, split, variant=variant, strict=strict, need_frames=need_frames)
+    # Another name, so that a result says which annotation it was scored on.
+    name = "interrvos" if variant == "released" else f"interrvos-{variant}"
+    return open_split(data_root, split, name=name, variant=variant, strict=strict, need_frames=need_frames)
+
+
+def _interrvos_new(
+    data_root: Path | None, split: str, *, strict: bool = True, need_frames: bool = True
+) -> Dataset:
+    return _interrvos(data_root, split, variant="new", strict=strict, need_frames=need_frames)
 
 
 def _synthetic(
@@ -90,6 +98,7 @@ def _synthetic(
 
 DATASETS: Mapping[str, DatasetEntry] = {
     "interrvos": DatasetEntry("InterRVOS-127K in its released layout", True, _interrvos),
+    "interrvos-new": DatasetEntry("the same with its new_* annotation files", True, _interrvos_new),
     "interrvos-synthetic": DatasetEntry("short rendered clips with exact masks, built in", False, _synthetic),
 }
 
@@ -98,7 +107,8 @@ def open_dataset(name: str, data_root: Path | None = None, split: str = "val", *
     """Open one split of a dataset by name.
 
     `interrvos` takes the options `variant` ("released" or "new"), `strict` and `need_frames`
-    (see `benchmark.datasets.interrvos.open_split`); `interrvos-synthetic` the last two.
+    (see `benchmark.datasets.interrvos.open_split`); the others the last two. `interrvos-new` is `interrvos`
+    in the variant "new".
 
     Raises:
         UsageError: for an unknown dataset or option, or a missing data root.

@@ -109,7 +109,8 @@ def _mend(data_root: Path, split: str, variant: str) -> str:
     for folder in (data_root, data_root / split, data_root / "InterRVOS" / split):
         for other, (expressions, _) in VARIANTS.items():
             if other != variant and (folder / expressions).is_file():
-                return f"{folder} has {expressions}: choose the variant {other!r}"
+                dataset = "interrvos" if other == "released" else f"interrvos-{other}"
+                return f"{folder} has {expressions}: choose the variant {other!r} (--dataset {dataset})"
     known = [item.name for parent in (data_root, data_root / "InterRVOS") for item in _folders(parent)]
     near = get_close_matches(split, known, n=1, cutoff=0.4)
     hint = f"did you mean --split {near[0]}? Otherwise " if near and near[0] != split else ""

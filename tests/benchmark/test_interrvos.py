@@ -102,7 +102,10 @@ def test_new_files_by_option(folder: Path) -> None:
     def shorten(videos: dict[str, Any]) -> None:
         del videos["222_clip000"]
 
-    with pytest.raises(DatasetError, match=r"no new_meta_expressions\.json.*choose the variant 'released'"):
+    with pytest.raises(
+        DatasetError,
+        match=r"no new_meta_expressions\.json.*choose the variant 'released' \(--dataset interrvos\)",
+    ):
         open_split(folder, "val", variant="new")
     (folder / "new_meta_expressions.json").write_text(json.dumps(changed(shorten)))
     with pytest.raises(DatasetError, match=r"new_mask_dict\.json: the mask file is missing"):
@@ -110,6 +113,10 @@ def test_new_files_by_option(folder: Path) -> None:
     (folder / "new_mask_dict.json").write_text(json.dumps(mask_dict()))
     assert len(open_split(folder, "val", variant="new").videos) == 1
     assert len(open_split(folder, "val").videos) == 2
+    by_name = open_dataset("interrvos-new", folder, "val")
+    assert (by_name.name, len(by_name.videos)) == ("interrvos-new", 1)
+    assert open_dataset("interrvos", folder, "val", variant="new").name == "interrvos-new"
+    assert open_dataset("interrvos", folder, "val").name == "interrvos"
     with pytest.raises(UsageError, match="unknown variant 'newer'"):
         open_split(folder, "val", variant="newer")
 
@@ -379,7 +386,7 @@ def test_half_extracted_frames(folder: Path) -> None:
 
 
 def test_opening_by_name(folder: Path) -> None:
-    assert set(DATASETS) == {"interrvos", "interrvos-synthetic"}
+    assert set(DATASETS) == {"interrvos", "interrvos-new", "interrvos-synthetic"}
     assert open_dataset("interrvos", folder, "val", strict=False, need_frames=False).digest
     with pytest.raises(UsageError, match=r"unknown dataset 'intervos'.*did you mean interrvos"):
         open_dataset("intervos", folder)
