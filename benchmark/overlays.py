@@ -40,6 +40,7 @@ STRIP_FRAMES = 6
 TILE_PIXELS = 240  # long side of a frame in a picture, about
 LINE_PIXELS = 20
 MARGIN = 6
+PNG_LEVEL = 1  # noisy pictures hardly shrink further, and level 6 takes nine tenths of the drawing time
 FALLBACK_FPS = 8  # for clips whose source does not say
 
 
@@ -147,7 +148,7 @@ def _shown(
 def _strip_png(frames: FrameSequence, shown: Shown) -> bytes:
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(STRIP_FRAMES, len(frames))).round().astype(int))
     content = io.BytesIO()
-    _picture(frames, [int(index) for index in chosen], shown).save(content, "PNG")
+    _picture(frames, [int(index) for index in chosen], shown).save(content, "PNG", compress_level=PNG_LEVEL)
     return content.getvalue()
 
 

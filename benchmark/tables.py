@@ -75,7 +75,7 @@ def _heading(result: Result) -> str:
         f"{counted(dataset.videos, 'video')}, {counted(dataset.expressions, 'expression')}"
     ]
     if adapter and adapter.uses_truth:
-        lines.append("This adapter sees the truth: a bound of the scale, not a model.")
+        lines.append("This adapter may look at the annotation: a bound of the scale, not a model.")
     if result.partial:
         part = result.partial
         lines.append(

@@ -54,7 +54,7 @@ def test_marks_of_partial_results_and_of_adapters_that_see_the_truth() -> None:
     oracle = AdapterInfo("oracle", "1", uses_truth=True)
     text = format_table(scored(dataset, oracle_answers(dataset), adapter=oracle, run={"limit": 4}))
     assert "PARTIAL (limited to 4 expressions): 4 of 23 expressions" in text
-    assert "sees the truth" in text
+    assert "may look at the annotation" in text
     assert "oracle 1 on tiny val: 1 video, 4 expressions" in text
 
 
