@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 PACKAGES = ("benchmark", "adapters", "reference_model", "submissions", "leaderboards")
-CHECKOUT_ONLY = ("reference_model/pictures/", "leaderboards/entries/", "leaderboards/pictures/")
+CHECKOUT_ONLY = ("leaderboards/entries/",)
 
 
 def main(folder: Path) -> None:
@@ -27,7 +27,9 @@ def main(folder: Path) -> None:
     wanted = {
         name
         for name in tracked.stdout.splitlines()
-        if PurePosixPath(name).name != "README.md" and not name.startswith(CHECKOUT_ONLY)
+        if PurePosixPath(name).name != "README.md"
+        and PurePosixPath(name).parent.name != "pictures"
+        and not name.startswith(CHECKOUT_ONLY)
     }
     if missing := sorted(wanted - packed):
         sys.exit(f"{wheel.name} lacks {', '.join(missing)}: name them in [tool.setuptools.package-data]")
