@@ -110,6 +110,8 @@ BORDERS: dict[str, tuple[str, ...]] = {
         "benchmark.types",
         "benchmark.errors",
         "benchmark.command_line",
+        "benchmark.stored_files",
+        "benchmark.json_records",
         "benchmark.masks",
         "benchmark.results",
         "benchmark.result_files",
