@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FORMAT = "interrvos-referee reported table"
 VERSION = 1
-ID = re.compile(r"[a-z0-9]+([+.-][a-z0-9]+)*\+?")
+ID = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 FIGURE = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 LINK = re.compile(r"https://[A-Za-z0-9.-]+\.[A-Za-z]{2,}(/[!-~]*)?")
 
@@ -56,7 +56,7 @@ def check_unique(names: Sequence[str], where: str, problems: ProblemCollector) -
             problems.add("an id that stands twice", where=where, found=name)
         if not ID.fullmatch(name):
             problems.add(
-                "not an id", where=where, expected="lower-case letters, digits, - + . between", found=name
+                "not an id", where=where, expected="lower-case letters, digits, - . between", found=name
             )
 
 
@@ -83,6 +83,9 @@ def _check_names(table: ReportedTable, where: str, problems: ProblemCollector) -
     check_unique([one.id for one in table.columns], f"{where}/columns", problems)
     check_unique([one.id for one in table.word_columns], f"{where}/word_columns", problems)
     check_unique([one.id for one in table.rows], f"{where}/rows", problems)
+    check_unique(sorted({one.dataset for one in table.columns}), f"{where}/columns/dataset", problems)
+    check_unique(sorted({one.model for one in table.rows}), f"{where}/rows/model", problems)
+    check_unique([table.paper.id], f"{where}/paper/id", problems)
     if not table.rows or not table.columns:
         problems.add("an empty table", where=where, expected="rows and columns")
 
