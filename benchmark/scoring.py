@@ -1,5 +1,8 @@
 """Stored predictions against truth, one video at a time: counts of frames to scores of expressions.
 
+Expressions of a video often mean the same objects. Each distinct set of objects is one truth track: made
+once, and counted against everything that is claimed to be it in one go (`engines.group_counts`).
+
 Videos are read in the order of the dataset. A few are in flight at once, their expressions counted on
 threads (the engines leave the interpreter free while they count); what stays in memory afterwards is a
 small record per expression, and the counts of frames go to a temporary file.
@@ -13,6 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +25,7 @@ from benchmark.datasets import Dataset
 from benchmark.errors import MaskError, PredictionError
 from benchmark.masks import empty_track
 from benchmark.metrics.definition import Counts, boundary_radius
-from benchmark.metrics.engines import track_counts
+from benchmark.metrics.engines import group_counts, track_counts
 from benchmark.prediction_records import StoredPrediction
 from benchmark.protocol import Protocol
 from benchmark.results import ExpressionRow, FrameCounts, FrameTrack, TemporaryRows
@@ -29,14 +33,24 @@ from benchmark.role_errors import RoleOutcome, is_misplaced, overlap
 from benchmark.types import Expression, MaskTrack, Role, Video
 
 Answers = Mapping[str, StoredPrediction]
+Objects = tuple[str, ...]
+"""Ids of annotated objects, each once, in order."""
+
+
+class Claim(NamedTuple):
+    """That the track predicted for a role of an expression is this truth."""
+
+    expression_id: str
+    role: Role
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """A truth track, with its counts against a prediction without pixels."""
+    """A truth track, with its counts against a prediction without pixels and against what claims to be it."""
 
     track: MaskTrack
     alone: Counts
+    claimed: Mapping[Claim, Counts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,33 +126,63 @@ def _submit(
     protocols: tuple[Protocol, ...],
     engine: str,
 ) -> list[Future[ScoredExpression]]:
-    # One truth per distinct set of ids: expressions of a video share their objects.
-    known: dict[tuple[str, ...], Future[Truth]] = {}
-
-    def truth(ids: tuple[str, ...]) -> Future[Truth]:
-        key = tuple(sorted(set(ids)))
-        if key not in known:
-            known[key] = pool.submit(_count_alone, dataset.truth(video, key), engine)
-        return known[key]
-
+    wanted_of = {
+        expression.expression_id: tuple(protocol for protocol in protocols if protocol.selects(expression))
+        for expression in video.expressions
+    }
+    objects_of = {
+        expression.expression_id: _objects(expression, bool(wanted_of[expression.expression_id]))
+        for expression in video.expressions
+    }
+    claims: dict[Objects, dict[Claim, MaskTrack]] = {}
+    for expression_id, by_role in objects_of.items():
+        for role, objects in by_role.items():
+            own = claims.setdefault(objects, {})
+            track = _claimed(answers.get(expression_id), role)
+            if track is not None:
+                own[Claim(expression_id, role)] = track
+    # Truths are queued before the expressions that wait for them, so no thread waits for ever.
+    truths = {
+        objects: pool.submit(_count_truth, dataset.truth(video, objects), own, engine, (video, objects))
+        for objects, own in claims.items()
+    }
     futures = []
     for expression in video.expressions:
-        wanted = tuple(protocol for protocol in protocols if protocol.selects(expression))
-        truths = {}
-        if wanted or expression.is_interaction:
-            truths[Role.ACTOR] = truth(expression.actor_ids)
-        if expression.is_interaction:
-            truths[Role.TARGET] = truth(expression.target_ids)
+        known = {role: truths[objects] for role, objects in objects_of[expression.expression_id].items()}
         answer = answers.get(expression.expression_id)
-        asked = Asked(video, expression, answer, truths, wanted, engine)
-        # Truths are queued before the expressions that wait for them, so no thread waits for ever.
+        asked = Asked(video, expression, answer, known, wanted_of[expression.expression_id], engine)
         futures.append(pool.submit(_score, asked))
     return futures
 
 
-def _count_alone(track: MaskTrack, engine: str) -> Truth:
+def _objects(expression: Expression, wanted: bool) -> dict[Role, Objects]:
+    """The distinct objects behind each role whose truth is needed."""
+    roles = {}
+    if wanted or expression.is_interaction:
+        roles[Role.ACTOR] = tuple(sorted(set(expression.actor_ids)))
+    if expression.is_interaction:
+        roles[Role.TARGET] = tuple(sorted(set(expression.target_ids)))
+    return roles
+
+
+def _count_truth(
+    track: MaskTrack, claims: Mapping[Claim, MaskTrack], engine: str, where: tuple[Video, Objects]
+) -> Truth:
     nothing = empty_track(len(track), track.height, track.width)
-    return Truth(track, track_counts(track, nothing, boundary_radius(track.height, track.width), engine))
+    radius = boundary_radius(track.height, track.width)
+    try:
+        *counts, alone = group_counts(track, [*claims.values(), nothing], radius, engine)
+    except MaskError as error:
+        if claims:
+            # The group does not know whose mask it was; counted one by one, `_count` names it.
+            return _count_truth(track, {}, engine, where)
+        video, objects = where
+        problem = error.problems[0]
+        place = f"video {video.video_id}, annotation {', '.join(objects)}"
+        raise MaskError(
+            replace(problem, where=f"{place}{', ' + problem.where if problem.where else ''}")
+        ) from error
+    return Truth(track, alone, dict(zip(claims, counts, strict=True)))
 
 
 def _score(asked: Asked) -> ScoredExpression:
@@ -175,6 +219,9 @@ def _count(asked: Asked, truth_role: Role, predicted_role: Role) -> Counts:
     predicted = _claimed(asked.answer, predicted_role)
     if predicted is None:
         return truth.alone
+    known = truth.claimed.get(Claim(asked.expression.expression_id, predicted_role))
+    if known is not None and truth_role is predicted_role:
+        return known
     try:
         radius = boundary_radius(truth.track.height, truth.track.width)
         return track_counts(truth.track, predicted, radius, asked.engine)

@@ -6,7 +6,7 @@ MAX_PIXELS: int
 def levels() -> tuple[str, ...]: ...
 def count_texts(
     truth: tuple[bytes | None, ...],
-    predicted: tuple[bytes | None, ...],
+    predicted: tuple[tuple[bytes | None, ...], ...],
     height: int,
     width: int,
     radius: int,

@@ -67,17 +67,19 @@ def chosen_level() -> str:
     return wanted
 
 
-def track_counts(
+def group_counts(
     truth: Sequence[bytes | None],
-    predicted: Sequence[bytes | None],
+    predictions: Sequence[Sequence[bytes | None]],
     height: int,
     width: int,
     radius: int,
     level: str | None = None,
 ) -> Counts:
-    """Counts (T, 6) of T frames given as COCO text, `None` being a mask without pixels.
+    """Counts (N, T, 6) of N predicted tracks against one true one, all of T frames.
 
-    Disks wider than the core's limit and frames of 2^31 pixels are counted by `packed_engine`.
+    A frame is COCO text, or `None` for a mask without pixels. The truth of a frame is decoded, bounded and
+    dilated once for all predictions. Disks wider than the core's limit and frames of 2^31 pixels are
+    counted by `packed_engine`.
 
     Raises:
         MaskError: when a text does not decode to `height * width` pixels, or the frame needs more memory
@@ -87,16 +89,30 @@ def track_counts(
     level = level or chosen_level()
     assert _CORE is not None
     if radius > _CORE.MAX_RADIUS or height * width > _CORE.MAX_PIXELS or min(height, width) < 1:
-        return packed_engine.track_counts(truth, predicted, height, width, radius)
-    counts = np.empty((len(truth), len(COLUMNS)), np.int64)
+        return packed_engine.group_counts(truth, predictions, height, width, radius)
+    counts = np.empty((len(predictions), len(truth), len(COLUMNS)), np.int64)
+    tracks = tuple(tuple(texts) for texts in predictions)
     try:
-        malformed = _CORE.count_texts(tuple(truth), tuple(predicted), height, width, radius, counts, level)
+        malformed = _CORE.count_texts(tuple(truth), tracks, height, width, radius, counts, level)
     except MemoryError as error:
         raise _too_large(height, width) from error
     if malformed is not None:
         frame, side = malformed
-        packed_engine.check_frame(truth[frame], predicted[frame], frame, height, width)
+        packed_engine.check_frame(truth[frame], [texts[frame] for texts in tracks], frame, height, width)
         raise RuntimeError(f"core and decoder disagree about frame {frame}, side {side}")
+    return counts
+
+
+def track_counts(
+    truth: Sequence[bytes | None],
+    predicted: Sequence[bytes | None],
+    height: int,
+    width: int,
+    radius: int,
+    level: str | None = None,
+) -> Counts:
+    """Counts (T, 6) of one prediction; see `group_counts`."""
+    counts: Counts = group_counts(truth, (predicted,), height, width, radius, level)[0]
     return counts
 
 

@@ -97,6 +97,42 @@ def require_device() -> device:
     return torch.device("cuda")
 
 
+def group_counts(
+    truth: Sequence[bytes | None],
+    predictions: Sequence[Sequence[bytes | None]],
+    height: int,
+    width: int,
+    radius: int,
+    *,
+    on: device | None = None,
+    form: str = "auto",
+) -> Counts:
+    """Counts (N, T, 6) of N predicted tracks against one true one, all of T frames.
+
+    A frame is COCO text, or `None` for a mask without pixels. Borders of runs travel to the device; lines
+    of bits are made there, those of the truth once.
+
+    Args:
+        on: where to count; the CUDA device by default.
+
+    Raises:
+        MaskError: when a text does not decode to `height * width` pixels.
+        EnvironmentProblem: when no device is given and there is no CUDA device.
+    """
+    where = on or require_device()
+    size = Size(width, height, radius)
+    step = max(1, CHUNK_BYTES // (2 * 8 * size.words))
+    counts = np.zeros((len(predictions), len(truth), len(COLUMNS)), np.int64)
+    for first in range(0, len(truth), step):
+        part = slice(first, first + step)
+        true_lines = _upload_lines(truth[part], size, "truth", first, where)
+        for index, texts in enumerate(predictions):
+            lines = _upload_lines(texts[part], size, "prediction", first, where)
+            columns = _count_lines(true_lines, lines, [size] * len(truth[part]), form)
+            counts[index, part] = columns[:, :-1].cpu().numpy()
+    return counts
+
+
 def track_counts(
     truth: Sequence[bytes | None],
     predicted: Sequence[bytes | None],
@@ -107,40 +143,16 @@ def track_counts(
     on: device | None = None,
     form: str = "auto",
 ) -> Counts:
-    """Counts (T, 6) of T frames given as COCO text, `None` being a mask without pixels.
+    """Counts (T, 6) of one prediction; see `group_counts`."""
+    counts: Counts = group_counts(truth, (predicted,), height, width, radius, on=on, form=form)[0]
+    return counts
 
-    Borders of runs travel to the device; lines of bits are made there.
 
-    Args:
-        on: where to count; the CUDA device by default.
-
-    Raises:
-        MaskError: when a text does not decode to `height * width` pixels.
-        EnvironmentProblem: when no device is given and there is no CUDA device.
-    """
-
-    where = on or require_device()
-    step = max(1, CHUNK_BYTES // (2 * width * packed_tensors.words_per_line(height) * 8))
-    parts = [np.zeros((0, len(COLUMNS)), np.int64)]
-    for first in range(0, len(truth), step):
-        sides = []
-        for side, texts in (("truth", truth), ("prediction", predicted)):
-            borders, owners = _borders(texts[first : first + step], height, width, side, first)
-            lines = packed_tensors.lines_from_borders(
-                _upload(borders, where),
-                _upload(owners, where),
-                len(texts[first : first + step]),
-                width,
-                height,
-            )
-            sides.append(lines)
-        size = Size(width, height, radius)
-        parts.append(
-            _count_lines(sides[0].flatten(), sides[1].flatten(), [size] * len(sides[0]), form)[:, :-1]
-            .cpu()
-            .numpy()
-        )
-    return np.concatenate(parts)
+def _upload_lines(texts: Sequence[bytes | None], size: Size, side: str, first: int, where: device) -> Tensor:
+    borders, owners = _borders(texts, size.bits, size.lines, side, first)
+    places, masks = _upload(borders, where), _upload(owners, where)
+    lines = packed_tensors.lines_from_borders(places, masks, len(texts), size.lines, size.bits)
+    return lines.flatten()
 
 
 def mask_counts(truth: NDArray[Any], predicted: NDArray[Any], radius: int) -> Counts:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -53,17 +53,36 @@ def track_counts(truth: MaskTrack, predicted: MaskTrack, radius: int, engine: st
         UsageError: when there is no such engine.
         EnvironmentProblem: when an instruction set was asked for that this machine lacks.
     """
+    counts: Counts = group_counts(truth, (predicted,), radius, engine)[0]
+    return counts
+
+
+def group_counts(
+    truth: MaskTrack, predictions: Sequence[MaskTrack], radius: int, engine: str = "auto"
+) -> Counts:
+    """`track_counts` of N predictions of one truth, shape (N, T, 6).
+
+    Faster than one at a time: each frame of the truth is decoded, bounded and dilated once.
+
+    Args and Raises: as `track_counts`; a message does not say which prediction it is about.
+    """
     chosen = resolved_engine(engine)
     check_radius(radius)
-    _check_alike((len(truth), truth.height, truth.width), (len(predicted), predicted.height, predicted.width))
+    for predicted in predictions:
+        _check_alike(
+            (len(truth), truth.height, truth.width), (len(predicted), predicted.height, predicted.width)
+        )
     if chosen == "reference":
-        return _reference_counts(decode_track(truth), decode_track(predicted), radius)
+        dense = decode_track(truth)
+        counts = [_reference_counts(dense, decode_track(predicted), radius) for predicted in predictions]
+        return np.array(counts, np.int64).reshape(len(predictions), len(truth), len(COLUMNS))
     count = {
-        "cpu": compiled_engine.track_counts,
-        "numpy": packed_engine.track_counts,
-        "cuda": device_engine.track_counts,
+        "cpu": compiled_engine.group_counts,
+        "numpy": packed_engine.group_counts,
+        "cuda": device_engine.group_counts,
     }[chosen]
-    return count(truth.counts, predicted.counts, truth.height, truth.width, radius)
+    texts = [predicted.counts for predicted in predictions]
+    return count(truth.counts, texts, truth.height, truth.width, radius)
 
 
 def pair_counts(

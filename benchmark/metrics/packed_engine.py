@@ -3,8 +3,8 @@
 The fallback of `compiled_engine`; it returns the same integers and is some 20 times slower than it.
 
 COCO text runs down the columns, and neither the boundary rule nor the disk changes when a frame is
-transposed, so a *line* here is an image column: its pixels are the bits of a few 64-bit words. Both
-masks of a frame are cropped to their common box and handled in one array of two stacked maps.
+transposed, so a *line* here is an image column: its pixels are the bits of a few 64-bit words. The truth
+of a frame and its predictions are cropped to their common box and handled in one array of stacked maps.
 """
 
 from __future__ import annotations
@@ -43,38 +43,53 @@ class Box:
     touches_south: bool
 
 
-def track_counts(
-    truth: Sequence[bytes | None], predicted: Sequence[bytes | None], height: int, width: int, radius: int
+def group_counts(
+    truth: Sequence[bytes | None],
+    predictions: Sequence[Sequence[bytes | None]],
+    height: int,
+    width: int,
+    radius: int,
 ) -> Counts:
-    """Counts (T, 6) of T frames given as COCO text, `None` being a mask without pixels.
+    """Counts (N, T, 6) of N predicted tracks against one true one, all of T frames.
+
+    A frame is COCO text, or `None` for a mask without pixels. The truth of a frame is decoded, bounded and
+    dilated once for all predictions.
 
     Raises:
         MaskError: when a text does not decode to `height * width` pixels.
     """
-    result = np.zeros((len(truth), len(COLUMNS)), np.int64)
-    for index, (truth_text, predicted_text) in enumerate(zip(truth, predicted, strict=True)):
-        edges = check_frame(truth_text, predicted_text, index, height, width)
-        if edges[0].size or edges[1].size:
-            result[index] = _pair_counts(edges, height, width, radius)
+    result = np.zeros((len(predictions), len(truth), len(COLUMNS)), np.int64)
+    for index, text in enumerate(truth):
+        edges = check_frame(text, [track[index] for track in predictions], index, height, width)
+        if any(part.size for part in edges):
+            result[:, index] = _frame_counts(edges, height, width, radius)
     return result
 
 
+def track_counts(
+    truth: Sequence[bytes | None], predicted: Sequence[bytes | None], height: int, width: int, radius: int
+) -> Counts:
+    """Counts (T, 6) of one prediction; see `group_counts`."""
+    counts: Counts = group_counts(truth, (predicted,), height, width, radius)[0]
+    return counts
+
+
 def check_frame(
-    truth: bytes | None, predicted: bytes | None, frame: int, height: int, width: int
-) -> tuple[Edges, Edges]:
-    """Foreground runs of both masks of a frame.
+    truth: bytes | None, predicted: Sequence[bytes | None], frame: int, height: int, width: int
+) -> list[Edges]:
+    """Foreground runs of the truth of a frame and of its predictions.
 
     Raises:
         MaskError: naming the frame, when a text does not decode to `height * width` pixels.
     """
     edges = []
-    for side, text in (("truth", truth), ("prediction", predicted)):
+    for side, text in (("truth", truth), *(("prediction", text) for text in predicted)):
         try:
             edges.append(_edges(text, height, width))
         except MaskError as error:
             problem = replace(error.problems[0], where=f"frame {frame} of the {side}")
             raise MaskError(problem) from error
-    return edges[0], edges[1]
+    return edges
 
 
 def _edges(text: bytes | None, height: int, width: int) -> Edges:
@@ -88,18 +103,27 @@ def _edges(text: bytes | None, height: int, width: int) -> Edges:
     return np.column_stack((starts, ends)).ravel()
 
 
-def _pair_counts(edges: Sequence[Edges], height: int, width: int, radius: int) -> Counts:
+def _frame_counts(edges: Sequence[Edges], height: int, width: int, radius: int) -> Counts:
+    """Counts (N, 6) of the predictions behind the truth in `edges`."""
     box = _common_box(edges, height, width)
     # At least a radius of empty bits behind every line: a bit that leaves its line reaches no other.
     words = (box.row_count + max(radius, 1) + 63) // 64
-    maps: Words = np.zeros((2, box.line_count, words), np.uint64)
+    maps: Words = np.zeros((len(edges), box.line_count, words), np.uint64)
     for index, part in enumerate(edges):
         _fill(maps[index], part, box, height)
     borders = _boundaries(maps, box, radius)
     inner = borders[:, radius : radius + box.line_count]
     reached = _dilate(borders, box.line_count, radius)
-    counts = [_bits(maps[0] & maps[1]), _bits(maps[0] | maps[1]), _bits(inner[0]), _bits(inner[1])]
-    return np.array([*counts, _bits(inner[0] & reached[1]), _bits(inner[1] & reached[0])], np.int64)
+    # Bits of each map; the truth's own are the same for all predictions.
+    columns = (
+        _bits(maps[0] & maps[1:]),
+        _bits(maps[0] | maps[1:]),
+        np.broadcast_to(_bits(inner[:1]), len(edges) - 1),
+        _bits(inner[1:]),
+        _bits(inner[0] & reached[1:]),
+        _bits(inner[1:] & reached[0]),
+    )
+    return np.stack(columns, axis=1)
 
 
 def _common_box(edges: Sequence[Edges], height: int, width: int) -> Box:
@@ -139,7 +163,7 @@ def _fill(lines: Words, edges: Edges, box: Box, height: int) -> None:
 
 
 def _boundaries(maps: Words, box: Box, radius: int) -> Words:
-    """Boundary bits of both maps, with `radius` empty lines before and behind each."""
+    """Boundary bits of all maps, with `radius` empty lines before and behind each."""
     count = box.line_count
     following = np.zeros_like(maps)
     following[:, :-1] = maps[:, 1:]
@@ -149,7 +173,7 @@ def _boundaries(maps: Words, box: Box, radius: int) -> Words:
     borders |= maps ^ _one_row_down(maps, box)
     borders |= maps ^ _one_row_down(following, box)
     borders[..., -1] &= np.uint64(2**63 - 1)  # what looks like a pixel north of the next line's first
-    result = np.zeros((2, count + 2 * radius, maps.shape[2]), np.uint64)
+    result = np.zeros((len(maps), count + 2 * radius, maps.shape[2]), np.uint64)
     result[:, radius : radius + count] = borders
     return result
 
@@ -165,15 +189,15 @@ def _one_row_down(maps: Words, box: Box) -> Words:
 
 
 def _dilate(borders: Words, line_count: int, radius: int) -> Words:
-    """Pixels within the disk of a boundary pixel, for both maps.
+    """Pixels within the disk of a boundary pixel, for all maps.
 
     A Horner scheme: chords grow towards the middle of the disk, so the outermost lines are taken first
     and everything gathered so far is widened by the difference of two chords.
     """
-    words = borders.shape[2]
+    maps, _, words = borders.shape
     guard = radius // 64 + 1  # also before the first line: bits that leave it must be able to come back
-    flat = np.zeros(guard + 2 * line_count * words, np.uint64)
-    reached = flat[guard:].reshape(2, line_count, words)
+    flat = np.zeros(guard + maps * line_count * words, np.uint64)
+    reached = flat[guard:].reshape(maps, line_count, words)
     reached[:] = borders[:, radius : radius + line_count]
     moved = np.empty_like(flat)
     carried = np.empty_like(flat)
@@ -218,5 +242,6 @@ def _steps(growth: int) -> tuple[int, ...]:
     return tuple(steps)
 
 
-def _bits(words: Words) -> int:
-    return int(np.bitwise_count(words).sum(dtype=np.int64))
+def _bits(maps: Words) -> NDArray[np.int64]:
+    counts: NDArray[np.int64] = np.bitwise_count(maps).sum(axis=(1, 2), dtype=np.int64)
+    return counts

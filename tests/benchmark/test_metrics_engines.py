@@ -13,7 +13,7 @@ from benchmark.errors import EnvironmentProblem, MaskError, ProtocolError, Usage
 from benchmark.masks import decode, encode, encode_track, runs_from_mask
 from benchmark.metrics import compiled_engine, engines, packed_engine
 from benchmark.metrics.definition import boundary_radius, frame_counts
-from benchmark.metrics.engines import ENGINES, mask_counts, pair_counts, track_counts
+from benchmark.metrics.engines import ENGINES, group_counts, mask_counts, pair_counts, track_counts
 from benchmark.run_lengths import canonical_runs, runs_from_text, text_from_runs
 from benchmark.types import MaskTrack
 from tests.benchmark.mask_generators import FAMILIES, Pair, adversarial_pair, object_pair
@@ -52,6 +52,61 @@ def test_every_engine_equals_the_definition_on_adversarial_pairs(block: int) -> 
         expected = expected_counts(pair)
         for engine, answer in {**compiled_answers(pair), "numpy": numpy_answer(pair)}.items():
             assert answer == expected, f"{engine}, block {block}, pair {index}, {pair.family}"
+
+
+@pytest.mark.parametrize("block", range(3))
+def test_predictions_counted_together_give_what_each_gives_alone(block: int) -> None:
+    """The truth's lines, border and reach are shared; boxes, sizes of lines and empty masks differ."""
+    for index in range(120):
+        rng = np.random.default_rng([77, block, index])
+        pair = adversarial_pair(rng, longest=700 if index % 10 == 0 else 150)
+        height, width = pair.truth.shape
+        families = rng.choice(list(FAMILIES), size=int(rng.integers(1, 6)))
+        others = [FAMILIES[name](rng, height, width, pair.radius) for name in families]
+        masks = [pair.predicted, *others, np.zeros_like(pair.truth), pair.truth, pair.predicted]
+        order = rng.permutation(len(masks))
+        truth = (encode(pair.truth),)
+        predictions = [(encode(masks[place]),) for place in order]
+        predictions[int(rng.integers(len(predictions)))] = (None,)
+        alone = [
+            packed_engine.track_counts(truth, texts, height, width, pair.radius) for texts in predictions
+        ]
+        where = f"block {block}, pair {index}, {pair.family}"
+        together = packed_engine.group_counts(truth, predictions, height, width, pair.radius)
+        assert np.array_equal(together, alone), where
+        for level in LEVELS:
+            together = compiled_engine.group_counts(truth, predictions, height, width, pair.radius, level)
+            assert np.array_equal(together, alone), f"{where}, {level}"
+
+
+@needs_core
+@pytest.mark.parametrize("size", [(480, 854), (1080, 1920)])
+def test_groups_at_video_sizes(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(size[0])
+    masks = [mask for _ in range(3) for mask in object_pair(rng, *size)]
+    track, predictions = (encode(masks[0]),) * 2, [(encode(mask), None) for mask in masks[1:]]
+    radius = boundary_radius(*size)
+    expected = packed_engine.group_counts(track, predictions, *size, radius)
+    for level in LEVELS:
+        assert np.array_equal(
+            compiled_engine.group_counts(track, predictions, *size, radius, level), expected
+        )
+
+
+@pytest.mark.parametrize("engine", CPU_ENGINES)
+def test_groups_of_tracks_and_of_none(engine: str) -> None:
+    masks = np.random.default_rng(4).random((4, 3, 20, 30)) < 0.2
+    truth, *predictions = (encode_track(each) for each in masks)
+    counts = group_counts(truth, predictions, 2, engine)
+    assert counts.shape == (3, 3, 6)
+    for own, predicted in zip(counts, predictions, strict=True):
+        assert np.array_equal(own, track_counts(truth, predicted, 2, "reference"))
+    assert group_counts(truth, (), 2, engine).shape == (0, 3, 6)
+    with pytest.raises(MaskError, match="differ in length"):
+        group_counts(truth, [predictions[0], MaskTrack(20, 30, (None,))], 2, engine)
+    broken = MaskTrack(20, 30, (None, b"~", None))
+    with pytest.raises(MaskError, match="frame 1 of the prediction"):
+        group_counts(truth, [predictions[0], broken], 2, engine)
 
 
 @needs_core
@@ -277,21 +332,22 @@ def test_the_core_checks_what_python_hands_it() -> None:
     counts, level = np.zeros((1, 6), np.int64), LEVELS[0]
     masks = np.zeros((1, 4, 5), np.uint8)
     with pytest.raises(ValueError, match="no level 'sse9'"):
-        _core.count_texts((None,), (None,), 4, 5, 1, counts, "sse9")
+        _core.count_texts((None,), ((None,),), 4, 5, 1, counts, "sse9")
     with pytest.raises(ValueError, match="radius 63"):
         _core.count_masks(masks, masks, 63, counts, level)
     with pytest.raises(ValueError, match="frame size"):
-        _core.count_texts((None,), (None,), 0, 5, 1, counts, level)
+        _core.count_texts((None,), ((None,),), 0, 5, 1, counts, level)
     with pytest.raises(ValueError, match="different length"):
-        _core.count_texts((None,), (None, None), 4, 5, 1, counts, level)
+        _core.count_texts((None,), ((None,), (None, None)), 4, 5, 1, counts, level)
     for wrong in (np.zeros((2, 6), np.int64), np.zeros((1, 6)), np.zeros((1, 6), np.int32)):
         with pytest.raises(ValueError, match="int64"):
-            _core.count_texts((None,), (None,), 4, 5, 1, wrong, level)
+            _core.count_texts((None,), ((None,),), 4, 5, 1, wrong, level)
     with pytest.raises((ValueError, BufferError)):
         counts.flags.writeable = False
-        _core.count_texts((None,), (None,), 4, 5, 1, counts, level)
-    with pytest.raises(TypeError):
-        _core.count_texts(("text",), (None,), 4, 5, 1, np.zeros((1, 6), np.int64), level)  # type: ignore[arg-type]
+        _core.count_texts((None,), ((None,),), 4, 5, 1, counts, level)
+    for truth, predictions in ((("text",), ((None,),)), ((None,), (("text",),)), ((None,), ([None],))):
+        with pytest.raises(TypeError):
+            _core.count_texts(truth, predictions, 4, 5, 1, np.zeros((1, 6), np.int64), level)  # type: ignore[arg-type]
     for wrong in (masks[0], masks.astype(np.uint16), masks[:, :, ::2]):
         with pytest.raises(ValueError, match="one-byte items"):
             _core.count_masks(wrong, masks, 1, np.zeros((1, 6), np.int64), level)

@@ -5,8 +5,9 @@
     python -m tests.benchmarks.measure_metrics --sizes 480p
 
 Times are processor time of one thread, the best of several rounds in which all contestants take turns, so
-a busy machine disturbs all of them alike; the scores of all contestants are compared on the way. The last
-line of a size is the wall time of one and of two threads, which means something on an idle machine only.
+a busy machine disturbs all of them alike; the scores of all contestants are compared on the way. Then comes
+how much faster several predictions of one truth are counted together than one by one. The last line of a
+size is the wall time of one and of two threads, which means something on an idle machine only.
 """
 
 from __future__ import annotations
@@ -17,8 +18,18 @@ import time
 
 import numpy as np
 
+from benchmark.metrics import compiled_engine
 from benchmark.metrics.engines import pair_counts
-from tests.benchmarks.metric_cases import SIZES, Case, Job, make_case, our_jobs, peer_job, peer_of
+from tests.benchmarks.metric_cases import (
+    SIZES,
+    Case,
+    Job,
+    make_case,
+    our_jobs,
+    peer_job,
+    peer_of,
+    shared_truth_jobs,
+)
 
 
 def best_times(jobs: dict[str, Job], rounds: int) -> dict[str, float]:
@@ -71,6 +82,12 @@ def main() -> None:
         for name, spent in seconds.items():
             micro = 1e6 * spent / options.pairs
             sys.stdout.write(f"  {name:24} {micro:10.2f} {seconds[peer_name] / spent:8.0f}\n")
+        for level in compiled_engine.levels():
+            for predictions in (2, 4):
+                jobs = shared_truth_jobs(size, options.pairs // predictions + 1, predictions, level)
+                shared = best_times(jobs, options.rounds)
+                gain = shared["one by one"] / shared["together"]
+                sys.stdout.write(f"  {level}, {predictions} predictions of one truth: {gain:.2f} times\n")
         one, two = threads_gain(case)
         sys.stdout.write(f"  wall time on two threads: {one / two:.2f} times as fast as on one\n")
         sys.stdout.flush()

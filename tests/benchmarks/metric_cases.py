@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from benchmark.masks import encode_track
 from benchmark.metrics import compiled_engine, packed_engine
-from benchmark.metrics.definition import boundary_radius
+from benchmark.metrics.definition import COLUMNS, boundary_radius
 from benchmark.metrics.scores import boundary_accuracy, region_similarity
 from benchmark.types import MaskTrack
-from tests.benchmark.mask_generators import object_pair
+from tests.benchmark.mask_generators import object_mask, object_pair, predicted_mask
 from tests.benchmarks.dense_peer import Evaluator, davis2017, stand_in
 
 SIZES = {"480p": (480, 854), "720p": (720, 1280), "1080p": (1080, 1920)}
@@ -76,6 +76,26 @@ def our_jobs(case: Case) -> dict[str, Job]:
         )
     jobs["text, numpy"] = lambda: _scores(packed_engine.track_counts(*texts))
     return jobs
+
+
+def shared_truth_jobs(size: str, frames: int, predictions: int, level: str, seed: int = 7) -> dict[str, Job]:
+    """Several predictions of one truth track on one instruction set: one by one, and together."""
+    rng = np.random.default_rng(seed)
+    truth = [object_mask(rng, *SIZES[size]) for _ in range(frames)]
+    masks = [[predicted_mask(rng, mask) for mask in truth] for _ in range(predictions)]
+    track = encode_track(np.array(truth)).counts
+    claims = [encode_track(np.array(each)).counts for each in masks]
+    shape = *SIZES[size], boundary_radius(*SIZES[size])
+    return {
+        "one by one": lambda: _scores(
+            np.concatenate(
+                [compiled_engine.track_counts(track, each, *shape, level) for each in claims], dtype=np.int64
+            )
+        ),
+        "together": lambda: _scores(
+            compiled_engine.group_counts(track, claims, *shape, level).reshape(-1, len(COLUMNS))
+        ),
+    }
 
 
 def _scores(counts: NDArray[np.int64]) -> Scores:

@@ -17,7 +17,15 @@ import pytest
 
 from benchmark.metrics import compiled_engine
 from tests.benchmarks.dense_peer import davis2017
-from tests.benchmarks.metric_cases import SIZES, Case, make_case, our_jobs, peer_job, peer_of
+from tests.benchmarks.metric_cases import (
+    SIZES,
+    Case,
+    make_case,
+    our_jobs,
+    peer_job,
+    peer_of,
+    shared_truth_jobs,
+)
 
 PAIRS = 6
 OURS = [
@@ -63,3 +71,13 @@ def test_stand_in_of_the_davis_2017_code(benchmark: Any, size: str) -> None:
     benchmark.group = size
     scores = benchmark(peer_job(case, stand_in(*SIZES[size])))
     assert np.array_equal(scores, expected_scores(size))
+
+
+@pytest.mark.skipif(not compiled_engine.available(), reason="the compiled core was not built")
+@pytest.mark.parametrize("way", ["one by one", "together"])
+@pytest.mark.parametrize("predictions", [2, 4])
+def test_predictions_that_share_their_truth(benchmark: Any, predictions: int, way: str) -> None:
+    jobs = shared_truth_jobs("480p", PAIRS, predictions, compiled_engine.levels()[0])
+    benchmark.group = f"{predictions} predictions of one truth"
+    scores = benchmark(jobs[way])
+    assert np.array_equal(scores, jobs["one by one"]())

@@ -1,7 +1,7 @@
 /* What the files of the counting core share: limits, status codes, scratch memory, the table of levels.
  *
  * The core counts six integers for a pair of masks (see ../definition.py). A *level* is the same kernel
- * (kernel.h) compiled for one instruction set; module.c picks a level and hands it one pair at a time.
+ * (kernel.h) compiled for one instruction set; module.c picks a level and hands it one frame at a time.
  *
  * Words used in all files. COCO text runs down the columns of a frame and the definition is symmetric
  * under transposition, so a *line* is a column when masks come as text and a row when they come as
@@ -24,9 +24,25 @@
 typedef enum {
     COUNTED = 0,
     BAD_TRUTH = 1,      /* the truth's text is not a mask of this frame size */
-    BAD_PREDICTION = 2, /* the same of the prediction */
+    BAD_PREDICTION = 2, /* the same of a prediction */
     NO_MEMORY = 3
 } pair_status;
+
+/* A mask as COCO text; no text is a mask without pixels. */
+typedef struct {
+    const uint8_t *text;
+    size_t length;
+} mask_text;
+
+/* One truth and what was predicted for it, of one frame: prediction i is predicted[i * step], and its
+ * counts are counts[i * counts_step] and the five behind. */
+typedef struct {
+    mask_text truth;
+    const mask_text *predicted;
+    size_t predictions, step;
+    int64_t *counts;
+    size_t counts_step;
+} text_group;
 
 /* Lines on each side of the rectangle inside a disk that is tried first; found by measuring. */
 #define INNER_LINES(radius) ((radius) * 2 / 7)
@@ -62,7 +78,7 @@ typedef struct {
     const char *name;
     int (*supported)(void);
     pair_status (*count_texts)(workspace *scratch, const disk_plan *plan, int32_t height, int32_t width,
-                               const uint8_t *const text[2], const size_t length[2], int64_t counts[6]);
+                               const text_group *group);
     pair_status (*count_bytes)(workspace *scratch, const disk_plan *plan, int32_t height, int32_t width,
                                const byte_image image[2], int64_t counts[6]);
 } level;

@@ -1,4 +1,4 @@
-/* One pair of masks to six integers, for one instruction set. Included once by every level_*.c file.
+/* Masks of one frame to six integers a pair, for one instruction set. Included once by every level_*.c file.
  *
  * text -> ends of runs -> bit lines of the common box -> borders -> matches, or bytes -> bit lines -> ...
  * No dense frame is made. All ideas of speed are here, none of them changes a number:
@@ -47,13 +47,22 @@ typedef struct {
 } column;
 
 /* Borders of one column at a time, with a radius of empty lines around, and lists of their tiles that are
- * not empty (as word offsets). */
+ * not empty (as word offsets).
+ *
+ * Where several predictions meet one truth, what the truth's border reaches is kept tile by tile as it is
+ * asked for: `known` has a bit for each of `reach` that is there, and is NULL for a single prediction. All of
+ * it lies in the nearest caches and is gone with the frame: kept for a whole track it would come back from
+ * memory more slowly than it is made. */
 typedef struct {
     uint64_t *border[2];
+    int64_t border_bits[2];
     int32_t *place[2], *left;
     int32_t places[2];
     uint64_t *mask[2];
-    ptrdiff_t column_words;
+    ptrdiff_t column_words; /* from a column's masks to the next; 0 where they take turns in one place */
+    int outlined;           /* sides, the truth first, whose border is there already */
+    uint64_t *reach[2];
+    uint8_t *known;
 } maps;
 
 typedef struct {
@@ -123,21 +132,27 @@ static void clear_words(uint64_t *words, uint64_t count) {
 #endif
 }
 
-/* Room for all maps of a layout; masks and the lines around borders are cleared. */
-static bool prepare_maps(workspace *scratch, const layout *shape, int radius, maps *map) {
+/* Room for all maps of a layout, or, if there are predictions that take turns, of one column; masks and the lines around
+ * borders are cleared. */
+static bool prepare_maps(workspace *scratch, const layout *shape, int radius, size_t predictions, maps *map) {
     const uint64_t tile_words = (uint64_t)shape->tile_words, tiles = (uint64_t)shape->tiles;
     /* One tile more, for the line beyond the last. */
     const uint64_t column_words = (tiles + 1) * tile_words;
-    const uint64_t mask_words = column_words * (uint64_t)shape->columns;
+    const uint64_t mask_words = column_words * (predictions ? 1 : (uint64_t)shape->columns);
+    const uint64_t reach_words = predictions > 1 ? tiles * tile_words : 0;
     const uint64_t around = ((uint64_t)radius * (uint64_t)shape->stride / tile_words + 1) * tile_words;
     const uint64_t border_words = tiles * tile_words + 2 * around;
     /* Below this, neither the byte counts nor the 32-bit word offsets overflow. */
     if (mask_words > MAX_SCRATCH_BYTES / 32 || border_words > MAX_SCRATCH_BYTES / 32) return false;
-    uint64_t *all = reserve(&scratch->lines, 8 * (2 * mask_words + 2 * border_words));
-    int32_t *lists = reserve(&scratch->work, 3 * 4 * (tiles + 1));
+    uint64_t *all = reserve(&scratch->lines, 8 * (2 * mask_words + 2 * border_words + 2 * reach_words));
+    int32_t *lists = reserve(&scratch->work, (3 * 4 + 1) * (tiles + 1));
     if (!all || !lists) return false;
     clear_words(all, 2 * mask_words);
-    map->column_words = (ptrdiff_t)column_words;
+    map->column_words = predictions ? 0 : (ptrdiff_t)column_words;
+    map->outlined = 0;
+    map->known = predictions > 1 ? (uint8_t *)(lists + 3 * (tiles + 1)) : NULL;
+    for (int kind = 0; kind < 2; kind++)
+        map->reach[kind] = all + 2 * mask_words + 2 * border_words + (uint64_t)kind * reach_words;
     for (int side = 0; side < 2; side++) {
         uint64_t *edge = all + 2 * mask_words + (uint64_t)side * border_words;
         map->mask[side] = all + (uint64_t)side * mask_words;
@@ -186,29 +201,28 @@ static column column_of(const layout *shape, const maps *map, int32_t k) {
         fill_tile(own.core, 64, 64 + CORE_BITS);
     else
         memset(own.core, 0xff, sizeof own.core);
-    for (int side = 0; side < 2; side++) {
-        own.mask[side] = map->mask[side] + k * map->column_words;
-        if (shape->ends_lines) {
-            uint64_t *beyond = own.mask[side] + (ptrdiff_t)shape->lines * shape->stride;
-            memcpy(beyond, beyond - shape->stride, 8 * (size_t)shape->stride);
-        }
-    }
+    for (int side = 0; side < 2; side++) own.mask[side] = map->mask[side] + k * map->column_words;
     return own;
 }
 
-/* With both masks filled in: all counts but the union. */
-static void count_maps(const layout *shape, maps *map, const disk_plan *plan, int64_t counts[6]) {
-    for (int32_t k = 0; k < shape->columns; k++) {
-        const column own = column_of(shape, map, k);
-        switch (shape->tile_words) {
+/* To be called when a mask of a column is filled in. */
+static void repeat_last_line(const layout *shape, const column *own, int side) {
+    if (!shape->ends_lines) return;
+    uint64_t *beyond = own->mask[side] + (ptrdiff_t)shape->lines * shape->stride;
+    memcpy(beyond, beyond - shape->stride, 8 * (size_t)shape->stride);
+}
+
+/* With both masks of a column filled in: adds all its counts but the union. */
+static void count_column(const layout *shape, const column *own, maps *map, const disk_plan *plan,
+                         int64_t counts[6]) {
+    switch (shape->tile_words) {
 #if VECTOR_WORDS <= 2
-            case 2: count_column_2(shape, &own, map, plan, counts); break;
+        case 2: count_column_2(shape, own, map, plan, counts); break;
 #endif
 #if VECTOR_WORDS <= 4
-            case 4: count_column_4(shape, &own, map, plan, counts); break;
+        case 4: count_column_4(shape, own, map, plan, counts); break;
 #endif
-            default: count_column_8(shape, &own, map, plan, counts);
-        }
+        default: count_column_8(shape, own, map, plan, counts);
     }
 }
 
@@ -422,74 +436,142 @@ static void fill_column(const placed_runs *placed, int32_t first_line, int32_t t
 }
 #endif
 
+/* Writes all runs into the lines of column k. */
 static void fill_runs(const placed_runs *placed, int32_t height, const box *around, const layout *shape,
-                      const maps *map, int64_t *bounds, uint64_t *mask) {
-    for (int32_t k = 0; k < shape->columns; k++) {
-        uint64_t *const own = mask + k * map->column_words;
-        const int32_t top = around->first_bit - shape->first_bit + k * CORE_BITS;
+                      int32_t k, int64_t *bounds, uint64_t *mask) {
+    const int32_t top = around->first_bit - shape->first_bit + k * CORE_BITS;
 #if defined(LEVEL_AVX2)
-        if (!placed->crossing) {
-            fill_column(placed, around->first_line, top, shape->stride, bounds, own);
-            continue;
-        }
+    if (!placed->crossing) {
+        fill_column(placed, around->first_line, top, shape->stride, bounds, mask);
+        return;
+    }
 #endif
-        (void)bounds;
-        if (!placed->crossing && shape->columns == 1) {
-            for (int32_t i = 0; i < placed->runs; i++)
-                fill_words(own + (ptrdiff_t)(placed->line[0][i] - around->first_line) * shape->stride,
-                           placed->bit[0][i] - top, placed->bit[1][i] + 1 - top);
+    (void)bounds;
+    if (!placed->crossing && shape->columns == 1) {
+        for (int32_t i = 0; i < placed->runs; i++)
+            fill_words(mask + (ptrdiff_t)(placed->line[0][i] - around->first_line) * shape->stride,
+                       placed->bit[0][i] - top, placed->bit[1][i] + 1 - top);
+        return;
+    }
+    for (int32_t i = 0; i < placed->runs; i++) {
+        const int32_t begin = placed->line[0][i], last = placed->line[1][i];
+        for (int32_t line = begin; line <= last; line++)
+            fill_tile(mask + (ptrdiff_t)(line - around->first_line) * shape->stride,
+                      (line == begin ? placed->bit[0][i] : 0) - top,
+                      (line == last ? placed->bit[1][i] + 1 : height) - top);
+    }
+}
+
+/* What the texts of a frame are read into: runs of the truth, then of every prediction. */
+typedef struct {
+    placed_runs *placed;
+    uint8_t *copy;  /* of the text being read */
+    int32_t *end;   /* its run ends */
+    int64_t *bounds;
+    int32_t *free; /* where the next mask's runs go */
+} reading;
+
+static const mask_text *text_of(const text_group *group, size_t mask) {
+    return mask ? group->predicted + (mask - 1) * group->step : &group->truth;
+}
+
+/* At most one number per character; even, so that its half counts runs. */
+static uint64_t numbers_in(size_t length) { return ((uint64_t)length + NUMBER_SLACK) / 2 * 2 + 2; }
+
+static bool prepare_reading(workspace *scratch, const text_group *group, reading *work) {
+    const uint64_t masks = (uint64_t)group->predictions + 1;
+    uint64_t longest = 0, all = 0;
+    for (size_t mask = 0; mask < masks; mask++) {
+        const size_t length = text_of(group, mask)->length;
+        longest = length > longest ? length : longest;
+        all += 2 * numbers_in(length);
+        if (all > MAX_SCRATCH_BYTES) return false;
+    }
+    const uint64_t room = numbers_in(longest), structs = masks * sizeof *work->placed;
+    char *block = reserve(&scratch->positions, structs + 8 * room + 4 * room + 4 * all);
+    work->copy = reserve(&scratch->text, longest + TEXT_SLACK);
+    if (!block || !work->copy) return false;
+    work->placed = (placed_runs *)(void *)block;
+    work->bounds = (int64_t *)(void *)(block + structs);
+    work->end = (int32_t *)(void *)(work->bounds + room);
+    work->free = work->end + room;
+    return true;
+}
+
+/* Reads one mask and widens the box around all; false if its text is not a mask of the frame. */
+static bool read_mask(reading *work, const mask_text *source, size_t mask, int32_t height, int32_t width,
+                      box *around) {
+    placed_runs *placed = &work->placed[mask];
+    const uint64_t half = numbers_in(source->length) / 2;
+    for (int i = 0; i < 2; i++) {
+        placed->line[i] = work->free + (uint64_t)i * half;
+        placed->bit[i] = work->free + (uint64_t)(2 + i) * half;
+    }
+    work->free += 4 * half;
+    placed->runs = 0;
+    placed->crossing = false;
+    placed->area = 0;
+    if (!source->text) return true;
+    memcpy(work->copy, source->text, source->length);
+    memset(work->copy + source->length, '0', TEXT_SLACK);
+    const size_t count = read_run_ends(work->copy, source->length, (int64_t)height * width, work->end);
+    if (count) place_runs(work->end, count, height, placed, around);
+    return count != 0;
+}
+
+/* All predictions of a group against the truth within column k. The truth's lines, its border and what that
+ * reaches are made for the first prediction that asks and serve all others. */
+static void count_group_column(const reading *work, const text_group *group, int32_t height,
+                               const box *around, const layout *shape, int32_t k, maps *map,
+                               const disk_plan *plan) {
+    const column own = column_of(shape, map, k);
+    const uint64_t words = (uint64_t)(shape->tiles + 1) * (uint64_t)shape->tile_words;
+    bool clear = !k;
+    if (map->known) memset(map->known, 0, (size_t)shape->tiles);
+    map->outlined = 0;
+    for (size_t i = 0; i < group->predictions; i++) {
+        const placed_runs *predicted = &work->placed[i + 1];
+        int64_t *counts = group->counts + i * group->counts_step;
+        if (map->outlined && !predicted->runs) {
+            counts[2] += map->border_bits[0];
             continue;
         }
-        for (int32_t i = 0; i < placed->runs; i++) {
-            const int32_t begin = placed->line[0][i], last = placed->line[1][i];
-            for (int32_t line = begin; line <= last; line++)
-                fill_tile(own + (ptrdiff_t)(line - around->first_line) * shape->stride,
-                          (line == begin ? placed->bit[0][i] : 0) - top,
-                          (line == last ? placed->bit[1][i] + 1 : height) - top);
+        for (int side = map->outlined; side < 2; side++) {
+            if (!clear) clear_words(own.mask[side], words);
+            fill_runs(&work->placed[side ? i + 1 : 0], height, around, shape, k, work->bounds, own.mask[side]);
+            repeat_last_line(shape, &own, side);
         }
+        clear = false;
+        count_column(shape, &own, map, plan, counts);
+        map->outlined = 1;
     }
 }
 
 static pair_status count_texts(workspace *scratch, const disk_plan *plan, int32_t height, int32_t width,
-                               const uint8_t *const text[2], const size_t length[2], int64_t counts[6]) {
-    const uint64_t longest = length[0] > length[1] ? length[0] : length[1];
-    const uint64_t room = (longest + NUMBER_SLACK) / 2 * 2 + 2; /* numbers: at most one per character */
-    uint8_t *copy = reserve(&scratch->text, longest + TEXT_SLACK);
-    int32_t *numbers = reserve(&scratch->positions, 4 * 5 * room + 8 * room);
-    if (!copy || !numbers) return NO_MEMORY;
-    int64_t *const bounds = (int64_t *)(void *)(numbers + 5 * room);
-
+                               const text_group *group) {
+    reading work;
     box around = {INT32_MAX, -1, INT32_MAX, -1};
-    placed_runs placed[2];
-    for (int side = 0; side < 2; side++) {
-        int32_t *const end = numbers, *const own = numbers + room + (uint64_t)side * 2 * room;
-        const uint64_t half = room / 2;
-        for (int i = 0; i < 2; i++) {
-            placed[side].line[i] = own + (uint64_t)i * half;
-            placed[side].bit[i] = own + (uint64_t)(2 + i) * half;
-        }
-        placed[side].runs = 0;
-        placed[side].crossing = false;
-        placed[side].area = 0;
-        if (!text[side]) continue; /* no text: a mask without pixels */
-        memcpy(copy, text[side], length[side]);
-        memset(copy + length[side], '0', TEXT_SLACK);
-        const size_t count = read_run_ends(copy, length[side], (int64_t)height * width, end);
-        if (!count) return side ? BAD_PREDICTION : BAD_TRUTH;
-        place_runs(end, count, height, &placed[side], &around);
-    }
-    memset(counts, 0, 6 * sizeof *counts);
+    if (!prepare_reading(scratch, group, &work)) return NO_MEMORY;
+    for (size_t mask = 0; mask <= group->predictions; mask++)
+        if (!read_mask(&work, text_of(group, mask), mask, height, width, &around))
+            return mask ? BAD_PREDICTION : BAD_TRUTH;
+    for (size_t i = 0; i < group->predictions; i++)
+        memset(group->counts + i * group->counts_step, 0, 6 * sizeof *group->counts);
     if (around.last_line < 0) return COUNTED;
     if (around.first_line > 0) around.first_line--;
     if (around.first_bit > 0) around.first_bit--;
 
     const layout shape = layout_of(&around, width, height, plan->radius);
     maps map;
-    if (!prepare_maps(scratch, &shape, plan->radius, &map)) return NO_MEMORY;
-    for (int side = 0; side < 2; side++)
-        fill_runs(&placed[side], height, &around, &shape, &map, bounds, map.mask[side]);
-    count_maps(&shape, &map, plan, counts);
-    counts[1] = placed[0].area + placed[1].area - counts[0];
+    size_t shown = 0;
+    for (size_t i = 0; i < group->predictions; i++) shown += work.placed[i + 1].runs > 0;
+    if (!prepare_maps(scratch, &shape, plan->radius, shown ? shown : 1, &map)) return NO_MEMORY;
+    for (int32_t k = 0; k < shape.columns; k++)
+        count_group_column(&work, group, height, &around, &shape, k, &map, plan);
+    for (size_t i = 0; i < group->predictions; i++) {
+        int64_t *counts = group->counts + i * group->counts_step;
+        counts[1] = work.placed[0].area + work.placed[i + 1].area - counts[0];
+    }
     return COUNTED;
 }
 
@@ -579,11 +661,15 @@ static pair_status count_bytes(workspace *scratch, const disk_plan *plan, int32_
 
     const layout shape = layout_of(&around, height, width, plan->radius);
     maps map;
-    if (!prepare_maps(scratch, &shape, plan->radius, &map)) return NO_MEMORY;
+    if (!prepare_maps(scratch, &shape, plan->radius, 0, &map)) return NO_MEMORY;
     int64_t area = 0;
     for (int side = 0; side < 2; side++)
         area += crop_rows(packed[side], (int32_t)words, &around, &shape, &map, map.mask[side]);
-    count_maps(&shape, &map, plan, counts);
+    for (int32_t k = 0; k < shape.columns; k++) {
+        const column own = column_of(&shape, &map, k);
+        for (int side = 0; side < 2; side++) repeat_last_line(&shape, &own, side);
+        count_column(&shape, &own, &map, plan, counts);
+    }
     counts[1] = area - counts[0];
     return COUNTED;
 }

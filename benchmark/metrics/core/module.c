@@ -77,7 +77,7 @@ static void give_back_scratch(workspace *scratch) {
         release(scratch);
 }
 
-/* None when all frames were counted, else (index of the frame, 0 for the truth or 1 for the prediction). */
+/* None when all frames were counted, else (index of the frame, 0 for the truth or 1 for a prediction). */
 static PyObject *outcome(pair_status status, Py_ssize_t frame) {
     if (status == COUNTED) Py_RETURN_NONE;
     if (status == NO_MEMORY) return PyErr_NoMemory();
@@ -86,74 +86,93 @@ static PyObject *outcome(pair_status status, Py_ssize_t frame) {
 
 /* ------------------------------------------------------------------ text */
 
-typedef struct {
-    const uint8_t *text;
-    size_t length;
-} borrowed_text;
-
-/* Texts of a tuple of bytes or None. The tuple keeps them alive and cannot change. */
-static borrowed_text *borrow_texts(PyObject *tuple, Py_ssize_t frames) {
-    borrowed_text *texts = calloc((size_t)frames + 1, sizeof *texts);
-    if (!texts) {
-        PyErr_NoMemory();
-        return NULL;
+/* Texts of a tuple of bytes or None, written to `texts`. The tuple keeps them alive and cannot change. */
+static int borrow_texts(PyObject *tuple, Py_ssize_t frames, mask_text *texts) {
+    if (!PyTuple_Check(tuple)) {
+        PyErr_SetString(PyExc_TypeError, "a track must be a tuple");
+        return 0;
+    }
+    if (PyTuple_Size(tuple) != frames) {
+        PyErr_SetString(PyExc_ValueError, "tracks of different length");
+        return 0;
     }
     for (Py_ssize_t i = 0; i < frames; i++) {
         PyObject *item = PyTuple_GetItem(tuple, i);
         char *text;
         Py_ssize_t length;
         if (item == Py_None) continue;
-        if (!item || PyBytes_AsStringAndSize(item, &text, &length) < 0) {
+        if (!item || PyBytes_AsStringAndSize(item, &text, &length) < 0) return 0;
+        texts[i].text = (const uint8_t *)text;
+        texts[i].length = (size_t)length;
+    }
+    return 1;
+}
+
+/* Texts of the truth and then of every prediction, one track behind the other. */
+static mask_text *borrow_tracks(PyObject *truth, PyObject *predicted, Py_ssize_t frames, Py_ssize_t predictions) {
+    const Py_ssize_t most = PY_SSIZE_T_MAX / (Py_ssize_t)sizeof(mask_text);
+    if (frames + 1 > most / (predictions + 1)) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    mask_text *texts = calloc((size_t)(frames + 1) * (size_t)(predictions + 1), sizeof *texts);
+    if (!texts) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i <= predictions; i++) {
+        PyObject *track = i ? PyTuple_GetItem(predicted, i - 1) : truth;
+        if (!track || !borrow_texts(track, frames, texts + i * frames)) {
             free(texts);
             return NULL;
         }
-        texts[i].text = (const uint8_t *)text;
-        texts[i].length = (size_t)length;
     }
     return texts;
 }
 
+static pair_status count_frames(const job *work, const mask_text *texts, Py_ssize_t frames,
+                                Py_ssize_t predictions, int64_t *counts, workspace *scratch,
+                                Py_ssize_t *frame) {
+    for (; *frame < frames; ++*frame) {
+        const text_group group = {texts[*frame],       texts + frames + *frame, (size_t)predictions,
+                                  (size_t)frames,      counts + 6 * *frame,     6 * (size_t)frames};
+        const pair_status status =
+            work->kernel->count_texts(scratch, &work->plan, work->height, work->width, &group);
+        if (status != COUNTED) return status;
+    }
+    return COUNTED;
+}
+
 static PyObject *count_texts(PyObject *self, PyObject *args) {
     (void)self;
-    PyObject *tuples[2], *counts_object;
+    PyObject *truth, *predicted, *counts_object;
     Py_ssize_t height, width;
     int radius;
     const char *name;
-    if (!PyArg_ParseTuple(args, "O!O!nniOs", &PyTuple_Type, &tuples[0], &PyTuple_Type, &tuples[1], &height,
+    if (!PyArg_ParseTuple(args, "O!O!nniOs", &PyTuple_Type, &truth, &PyTuple_Type, &predicted, &height,
                           &width, &radius, &counts_object, &name))
         return NULL;
-    const Py_ssize_t frames = PyTuple_Size(tuples[0]);
-    if (PyTuple_Size(tuples[1]) != frames) {
-        PyErr_SetString(PyExc_ValueError, "tracks of different length");
-        return NULL;
-    }
+    const Py_ssize_t frames = PyTuple_Size(truth), predictions = PyTuple_Size(predicted);
     job work;
     Py_buffer view;
     if (!start_job(&work, height, width, radius, name)) return NULL;
-    int64_t *counts = borrow_counts(counts_object, frames, &view);
-    if (!counts) return NULL;
-    borrowed_text *truth = borrow_texts(tuples[0], frames);
-    borrowed_text *predicted = truth ? borrow_texts(tuples[1], frames) : NULL;
+    mask_text *texts = borrow_tracks(truth, predicted, frames, predictions);
+    if (!texts) return NULL;
+    /* The texts' memory was had, so this product fits. */
+    int64_t *counts = borrow_counts(counts_object, frames * predictions, &view);
     PyObject *result = NULL;
-    if (predicted) {
+    if (counts) {
         workspace scratch = take_scratch();
-        pair_status status = COUNTED;
+        pair_status status;
         Py_ssize_t frame = 0;
         Py_BEGIN_ALLOW_THREADS
-        for (; frame < frames; frame++) {
-            const uint8_t *const text[2] = {truth[frame].text, predicted[frame].text};
-            const size_t length[2] = {truth[frame].length, predicted[frame].length};
-            status = work.kernel->count_texts(&scratch, &work.plan, work.height, work.width, text, length,
-                                              counts + 6 * frame);
-            if (status != COUNTED) break;
-        }
+        status = count_frames(&work, texts, frames, predictions, counts, &scratch, &frame);
         Py_END_ALLOW_THREADS
         give_back_scratch(&scratch);
         result = outcome(status, frame);
+        PyBuffer_Release(&view);
     }
-    free(truth);
-    free(predicted);
-    PyBuffer_Release(&view);
+    free(texts);
     return result;
 }
 
@@ -239,8 +258,9 @@ static PyObject *levels(PyObject *self, PyObject *none) {
 static PyMethodDef methods[] = {
     {"count_texts", count_texts, METH_VARARGS,
      "count_texts(truth, predicted, height, width, radius, counts, level)\n--\n\n"
-     "Counts of tracks given as tuples of COCO text or None, written to counts. Returns None, or (frame,\n"
-     "side) of the first text that is not a mask of that size (side 0 is the truth)."},
+     "Counts of a tuple of predicted tracks against one true track, written to counts (predictions, frames,\n"
+     "6). A track is a tuple of COCO text or None. Returns None, or (frame, side) of the first text that is\n"
+     "not a mask of that size (side 0 is the truth, 1 a prediction)."},
     {"count_masks", count_masks, METH_VARARGS,
      "count_masks(truth, predicted, radius, counts, level)\n--\n\n"
      "Counts of (T, H, W) one-byte masks, written to counts."},

@@ -129,17 +129,18 @@ INLINE tile TILED(reach)(const uint64_t *words, ptrdiff_t stride, const disk_pla
     return x;
 }
 
-/* Makes both borders, adds their bits and those of the intersection to the counts, and notes which tiles
- * have border bits. `whole` says that a tile is one line. */
+/* Makes the borders, counts their bits and those of the intersection, and notes which tiles have border
+ * bits. `whole` says that a tile is one line, `from` which side is the first without a border: 1 where the
+ * truth has met an earlier prediction. */
 INLINE void TILED(outline)(const layout *shape, const column *own, maps *map, const bool whole,
-                           int64_t counts[6]) {
+                           const int from, int64_t counts[6]) {
     const ptrdiff_t stride = whole ? TILE_WORDS : shape->stride;
     const int32_t tiles = shape->tiles;
     const tile last_row = TILED(load_tile)(own->last_row), core = TILED(load_tile)(own->core);
     tile valid = TILED(load_tile)(own->valid), x[2], south[2];
     vector common = zero(), border_bits[2] = {zero(), zero()};
     int32_t places[2] = {0, 0};
-    for (int side = 0; side < 2; side++) {
+    for (int side = from; side < 2; side++) {
         x[side] = TILED(load_tile)(own->mask[side]);
         south[side] = TILED(south_of)(x[side], last_row);
     }
@@ -148,8 +149,9 @@ INLINE void TILED(outline)(const layout *shape, const column *own, maps *map, co
         if (t == tiles - 1) valid = TILED(load_tile)(own->valid_at_end);
         /* Beyond the last line a mask may hold its repetition, which is not counted. */
         const tile counted = TILED(and)(core, valid);
+        if (from) x[0] = TILED(load_tile)(own->mask[0] + at);
         common = TILED(add_bits)(common, TILED(and)(TILED(and)(x[0], x[1]), counted));
-        for (int side = 0; side < 2; side++) {
+        for (int side = from; side < 2; side++) {
             const tile next = TILED(load_tile)(own->mask[side] + at + stride);
             const tile south_east = TILED(south_of)(next, last_row);
             tile border;
@@ -169,15 +171,35 @@ INLINE void TILED(outline)(const layout *shape, const column *own, maps *map, co
         }
     }
     counts[0] = sum_of_words(common);
-    for (int side = 0; side < 2; side++) {
-        counts[2 + side] = sum_of_words(border_bits[side]);
+    for (int side = from; side < 2; side++) {
+        map->border_bits[side] = sum_of_words(border_bits[side]);
         map->places[side] = places[side];
     }
+    for (int side = 0; side < 2; side++) counts[2 + side] = map->border_bits[side];
+}
+
+INLINE void TILED(store_tile)(uint64_t *words, tile x) {
+    EACH_VECTOR(i) store(words + i * VECTOR_WORDS, x.part[i]);
+}
+
+/* What the truth's border reaches from a tile, worked out once for all predictions: from the rectangle
+ * (`kind` 0) or the whole disk (1). */
+INLINE tile TILED(kept_reach)(const maps *map, ptrdiff_t at, ptrdiff_t stride, const disk_plan *plan,
+                              const int kind, const int usual) {
+    uint8_t *known = map->known + at / TILE_WORDS;
+    uint64_t *kept = map->reach[kind] + at;
+    if (*known & 1 << kind) return TILED(load_tile)(kept);
+    const tile x = kind ? TILED(reach)(map->border[0] + at, stride, plan, usual)
+                        : TILED(inner_reach)(map->border[0] + at, stride, plan, usual);
+    TILED(store_tile)(kept, x);
+    *known |= (uint8_t)(1 << kind);
+    return x;
 }
 
 /* How many core bits of one border are farther than the radius from every bit of the other. */
 INLINE int64_t TILED(unmatched)(const layout *shape, const column *own, const maps *map,
                                 const disk_plan *plan, int side, const bool whole, const int usual) {
+    const bool keep = side && map->known;
     const uint64_t *from = map->border[side], *to = map->border[1 - side];
     const ptrdiff_t stride = whole ? TILE_WORDS : shape->stride, reach = plan->radius * stride + TILE_WORDS;
     const int32_t *other = map->place[1 - side], *place = map->place[side];
@@ -189,7 +211,8 @@ INLINE int64_t TILED(unmatched)(const layout *shape, const column *own, const ma
         tile x = TILED(and)(TILED(load_tile)(from + at), core);
         /* Elsewhere no line of the other border is near. */
         if (at >= first && at <= last)
-            x = TILED(and_not)(x, TILED(inner_reach)(to + at, stride, plan, usual));
+            x = TILED(and_not)(x, keep ? TILED(kept_reach)(map, at, stride, plan, 0, usual)
+                                       : TILED(inner_reach)(to + at, stride, plan, usual));
         map->left[left] = at;
         left += TILED(any_in_tile)(x);
     }
@@ -197,7 +220,9 @@ INLINE int64_t TILED(unmatched)(const layout *shape, const column *own, const ma
     for (int32_t i = 0; i < left; i++) {
         const int32_t at = map->left[i];
         tile x = TILED(and)(TILED(load_tile)(from + at), core);
-        if (at >= first && at <= last) x = TILED(and_not)(x, TILED(reach)(to + at, stride, plan, usual));
+        if (at >= first && at <= last)
+            x = TILED(and_not)(x, keep ? TILED(kept_reach)(map, at, stride, plan, 1, usual)
+                                       : TILED(reach)(to + at, stride, plan, usual));
         missed = TILED(add_bits)(missed, x);
     }
     return sum_of_words(missed);
@@ -215,10 +240,13 @@ static void TILED(count_column)(const layout *shape, const column *own, maps *ma
     /* Only the narrowest tiles hold several lines. */
     const bool whole = TILE_WORDS > NARROWEST_TILE || shape->stride == TILE_WORDS;
     int64_t found[6] = {0};
-    if (whole)
-        TILED(outline)(shape, own, map, true, found);
-    else
-        TILED(outline)(shape, own, map, false, found);
+#define OUTLINE_CASE(is_whole, from) \
+    if (whole == (is_whole) && map->outlined == (from)) TILED(outline)(shape, own, map, is_whole, from, found);
+    OUTLINE_CASE(true, 0)
+    OUTLINE_CASE(false, 0)
+    OUTLINE_CASE(true, 1)
+    OUTLINE_CASE(false, 1)
+#undef OUTLINE_CASE
     if (map->places[0] && map->places[1]) {
 #define MATCH_CASE(radius)                                                \
     case radius:                                                          \

@@ -5,7 +5,7 @@
  * Built with the address and undefined-behaviour sanitizers by .ci/fuzz_metrics.sh. Each iteration makes two
  * texts of a small frame, most of them mutated, and checks every level of this machine against a decoder
  * and a counter written here, slowly and on dense masks: the same texts must be refused, and accepted ones
- * must give the same six integers, from text and from bytes. Texts and images lie in blocks of exactly
+ * must give the same six integers, from text and from bytes, alone and in groups of predictions. Texts and images lie in blocks of exactly
  * their size, so that reading one byte too far is found. Ends with 1 at the first difference.
  */
 #include <inttypes.h>
@@ -18,6 +18,7 @@
 #define LONGEST_SIDE 700
 #define MOST_PIXELS 60000
 #define MOST_TEXT 4096
+#define GROUP 5
 
 static uint64_t state;
 
@@ -174,6 +175,20 @@ static void *block(size_t bytes) {
 
 static int differs(const int64_t a[6], const int64_t b[6]) { return memcmp(a, b, 6 * sizeof *a) != 0; }
 
+/* Several predictions at once must give what each gives alone; what is given alone was checked before. */
+static int group_differs(const level *kernel, workspace *scratch, const disk_plan *plan, int32_t height,
+                         int32_t width, mask_text truth, const mask_text *predicted, size_t predictions) {
+    int64_t together[6 * GROUP], alone[6];
+    const text_group all = {truth, predicted, predictions, 1, together, 6};
+    if (kernel->count_texts(scratch, plan, height, width, &all) != COUNTED) return 1;
+    for (size_t i = 0; i < predictions; i++) {
+        const text_group one = {truth, predicted + i, 1, 1, alone, 6};
+        if (kernel->count_texts(scratch, plan, height, width, &one) != COUNTED) return 1;
+        if (differs(alone, together + 6 * i)) return 1;
+    }
+    return 0;
+}
+
 static void iteration(workspace *scratch, int64_t number, int64_t *accepted, int64_t *texts_tried) {
     static uint8_t dense[2][MOST_PIXELS], draft[2 * MOST_TEXT];
     int32_t height = 1 + (int32_t)below(below(3) ? 40 : LONGEST_SIDE);
@@ -195,6 +210,9 @@ static void iteration(workspace *scratch, int64_t number, int64_t *accepted, int
         *texts_tried += !none[side];
     }
     uint8_t *const masks[2] = {dense[0], dense[1]};
+    const size_t third_length = write_mask(draft, pixels);
+    uint8_t *third = block(third_length);
+    memcpy(third, draft, third_length);
     int64_t expected[6] = {0}, found[6];
     const int compare_all = good[0] && good[1] && (pixels <= 3000 || number % 64 == 0);
     if (compare_all) slow_counts(masks, height, width, radius, expected);
@@ -204,9 +222,11 @@ static void iteration(workspace *scratch, int64_t number, int64_t *accepted, int
     int first_level = 1;
     for (const level *const *each = all_levels; *each; each++) {
         if (!(*each)->supported()) continue;
-        const uint8_t *const given[2] = {none[0] ? NULL : text[0], none[1] ? NULL : text[1]};
-        const pair_status status =
-            (*each)->count_texts(scratch, &plan, height, width, given, length, found);
+        mask_text given[2] = {{text[0], length[0]}, {text[1], length[1]}};
+        for (int side = 0; side < 2; side++)
+            if (none[side]) given[side] = (mask_text){NULL, 0};
+        const text_group pair = {given[0], &given[1], 1, 1, found, 6};
+        const pair_status status = (*each)->count_texts(scratch, &plan, height, width, &pair);
         const pair_status right = !good[0] ? BAD_TRUTH : !good[1] ? BAD_PREDICTION : COUNTED;
         int wrong = status != right;
         if (right == COUNTED && !wrong) {
@@ -227,6 +247,8 @@ static void iteration(workspace *scratch, int64_t number, int64_t *accepted, int
             wrong |= differs(expected, found);
             free(bytes[0]);
             free(bytes[1]);
+            const mask_text many[GROUP] = {given[1], given[0], {NULL, 0}, {third, third_length}, given[1]};
+            wrong |= group_differs(*each, scratch, &plan, height, width, given[0], many, 1 + (size_t)below(GROUP));
         }
         first_level = 0;
         if (wrong) {
@@ -239,6 +261,7 @@ static void iteration(workspace *scratch, int64_t number, int64_t *accepted, int
     }
     free(text[0]);
     free(text[1]);
+    free(third);
 }
 
 int main(int arguments, char **argument) {
