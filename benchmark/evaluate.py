@@ -21,6 +21,10 @@ every rank takes its part by itself, on GPU LOCAL_RANK, and rank 0 scores.
 
 --limit N takes the first N expressions; its result is marked partial.
 
+--probe also asks the same videos other sentences (roles swapped, another video's, impossible, paraphrases),
+stores the answers in OUTPUT/probe, and says in OUTPUT/probe.json how far the model's answers follow the
+sentence. With a finished run it asks these alone. Parts of such a run share one OUTPUT.
+
 Exit codes: 0 done, 1 the input is wrong, 2 usage, 3 internal, 130 interrupted.
 """
 
@@ -45,8 +49,16 @@ from benchmark.errors import DatasetError, UsageError
 from benchmark.inference import InferenceRules, load_weights, predict_videos, unload_weights
 from benchmark.metrics.engines import ENGINES
 from benchmark.overlays import KINDS, check_kind, save_overlays
-from benchmark.prediction_folder import PredictionFolder, open_folder, run_identity
+from benchmark.prediction_folder import (
+    FOLDER_NAME,
+    PredictionFolder,
+    open_folder,
+    remove_predictions,
+    run_identity,
+)
 from benchmark.predictions import open_predictions
+from benchmark.probe_questions import ProbeQuestions, probe_questions
+from benchmark.probes import PROBE_FOLDER, format_panel, score_probes, write_panel
 from benchmark.protocol import SETTINGS, Protocol, load_protocols
 from benchmark.provenance import collect
 from benchmark.query_failures import check_time_limit
@@ -83,6 +95,7 @@ class Choices:
     metric_engine: str
     save_overlays: str | None
     breakdown: bool
+    probe: bool
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -124,27 +137,43 @@ def evaluate(choices: Choices, ranks: Ranks | None) -> Path | None:
             fix="choose other --settings, or another dataset or split",
         )
     stored = answer_channel(adapter, selection.whole)
+    questions = read_questions(choices, selection, stored)
     check_info(adapter, choices.adapter)
     if leads:
         print(first_line(selection, adapter, protocols), flush=True)
+        if questions is not None:
+            more = sum(len(video.expressions) for video in questions.to_ask.videos)
+            print(f"language probes: {more} more sentences are asked", flush=True)
         if stored is not None:
             print(f"stored answers: {stored.facts.layout}, recognised by {stored.facts.recognised_by}")
     identity = run_identity(adapter, choices.seed, dataset)
-    folder = open_folder(choices.output, adapter, identity, restart=choices.restart and leads)
+    restart = choices.restart and leads
+    folder = open_folder(choices.output, adapter, identity, restart)
+    jobs = [(selection, folder)]
+    if questions is not None:
+        beside = open_folder(choices.output / PROBE_FOLDER, adapter, identity, restart)
+        jobs.append((questions.to_ask, beside))
+    elif restart:
+        remove_predictions(choices.output / PROBE_FOLDER / FOLDER_NAME)
     if ranks is not None and leads:
         ranks.open_for_others()
-    predict_what_is_left(choices, ranks, adapter, selection, folder, stored)
+    predict_what_is_left(choices, ranks, adapter, jobs, stored)
     if ranks is not None and not leads:
         ranks.wait_for_end()
         return None
     if ranks is not None:
         ranks.wait_for_others()
-    elif choices.shard != WHOLE and (left := len(folder.unanswered(selection))):
+    elif choices.shard != WHOLE and (left := sum(len(place.unanswered(wanted)) for wanted, place in jobs)):
         print(f"this shard is done; other shards have {left} queries left, the last one to finish scores")
         return None
-    folder.finish(selection, choices.limit, choices.settings)
+    for wanted, place in jobs:
+        place.finish(wanted, choices.limit, choices.settings)
     path = score(choices, selection, protocols, replace=choices.restart or not folder.is_scored)
-    folder.mark_scored()
+    if questions is not None:
+        new = choices.restart or not all(place.is_scored for _, place in jobs)
+        score_panel(choices, selection, questions, replace=new)
+    for _, place in jobs:
+        place.mark_scored()
     if ranks is not None:
         ranks.finished()
     return path
@@ -154,11 +183,10 @@ def predict_what_is_left(
     choices: Choices,
     ranks: Ranks | None,
     adapter: Adapter,
-    selection: SelectedExpressions,
-    folder: PredictionFolder,
+    jobs: Sequence[tuple[SelectedExpressions, PredictionFolder]],
     stored: AnswerChannel | None = None,
 ) -> None:
-    """Ask this process's part of what has no answer yet.
+    """Ask this process's part of what has no answer yet, one job after the other.
 
     The model is loaded only if there is any, or if it takes loading to know that its weights are still
     those of the stored answers.
@@ -166,27 +194,66 @@ def predict_what_is_left(
     shard = ranks.world.shard if ranks else choices.shard
     # A strict run must not finish on a failure that an earlier run has recorded.
     retry = choices.retry_failed or choices.strict
-    plans = [folder.plan(selection, video, retry) for video in shard.videos(selection.videos)]
-    left = [plan for plan in plans if plan.missing]
-    if not left and folder.record.is_known_before_load:
+    left = []
+    for asked, folder in jobs:
+        plans = [folder.plan(asked, video, retry) for video in shard.videos(asked.videos)]
+        left.append([plan for plan in plans if plan.missing])
+    if not any(left) and all(folder.record.is_known_before_load for _, folder in jobs):
         return
     local_rank = ranks.world.local if ranks else None
     device = resolve_device(choices.device, local_rank) if adapter.uses_device else "cpu"
     load_weights(adapter, choices.adapter, device, choices.seed)
     try:
-        folder.confirm_loaded(adapter, run_identity(adapter, choices.seed, selection))
-        if not left:
-            return
-        seeds = {"model": choices.seed}
-        folder.begin_session({**collect(MODULE, choices.arguments, seeds), "device": device})
         rules = InferenceRules(
             query_timeout=choices.query_timeout,
             strict=choices.strict,
             show_progress=ranks is None or ranks.world.rank == 0,
         )
-        predict_videos(adapter, selection.whole, folder, left, rules, stored)
+        for (asked, folder), missing in zip(jobs, left, strict=True):
+            folder.confirm_loaded(adapter, run_identity(adapter, choices.seed, asked))
+            if missing:
+                seeds = {"model": choices.seed}
+                folder.begin_session({**collect(MODULE, choices.arguments, seeds), "device": device})
+                predict_videos(adapter, asked.whole, folder, missing, rules, stored)
     finally:
         unload_weights(adapter, choices.adapter)
+
+
+def read_questions(
+    choices: Choices, selection: SelectedExpressions, stored: AnswerChannel | None
+) -> ProbeQuestions | None:
+    """The probing sentences, if they are wanted.
+
+    Raises:
+        UsageError: when the adapter only hands on stored answers.
+    """
+    if not choices.probe:
+        return None
+    if stored is not None:
+        raise UsageError(
+            "stored answers cannot be asked other sentences",
+            where=f"--probe --adapter {choices.adapter}",
+            fix="probe the model that wrote them, or leave --probe out",
+        )
+    return probe_questions(selection)
+
+
+def score_panel(
+    choices: Choices, selection: SelectedExpressions, questions: ProbeQuestions, replace: bool
+) -> None:
+    """Score the answers to the probing sentences, print the panel and write it."""
+    place = choices.output / PROBE_FOLDER
+    panel = score_probes(
+        selection,
+        questions,
+        open_predictions(choices.output, selection.whole),
+        open_predictions(place, questions.to_ask) if questions.to_ask.videos else None,
+        engine=choices.metric_engine,
+        provenance=collect(MODULE, choices.arguments, {"model": choices.seed, "bootstrap": 0}),
+        progress=True,
+    )
+    print(f"\n{format_panel(panel)}\n", flush=True)
+    print(f"probes: {write_panel(panel, choices.output, replace=replace)}")
 
 
 def score(
@@ -275,6 +342,7 @@ def read_choices(arguments: Sequence[str]) -> Choices:
         metric_engine=given.metric_engine,
         save_overlays=given.save_overlays,
         breakdown=given.breakdown,
+        probe=given.probe,
     )
 
 
@@ -305,6 +373,7 @@ def command_parser() -> argparse.ArgumentParser:
     data.add_argument("--split", default="val", help="default: %(default)s")
     data.add_argument("--settings", default=",".join(SETTINGS), metavar="LIST", help="default: %(default)s")
     data.add_argument("--limit", type=int, metavar="N", help="only the first N expressions")
+    data.add_argument("--probe", action="store_true", help="also ask other sentences: does it listen?")
     run = command.add_argument_group("how it is run")
     run.add_argument("--output", metavar="DIR", help="default: runs/<dataset>-<split>-<adapter>")
     run.add_argument("--shard", metavar="I/N", help="only the I-th of N parts, by video; I from 1")

@@ -80,5 +80,6 @@ def test_flags_of_the_main_command_are_frozen() -> None:
         *("--help", "--adapter", "--dataset", "--data-root", "--split", "--settings", "--output", "--device"),
         *("--seed", "--limit", "--shard", "--resume", "--restart", "--metric-engine"),
         *("--option", "--strict", "--save-overlays", "--query-timeout", "--retry-failed", "--breakdown"),
+        "--probe",  # the language panel is part of a run: same model, videos, folder, shards
     }
     assert promised <= flags, promised - flags

@@ -29,6 +29,7 @@ CHAIN: tuple[tuple[str, ...], ...] = (
         "benchmark.adapter",
         "benchmark.adapter_doctor",
         "benchmark.adapter_options",
+        "benchmark.probe_questions",
         "benchmark.selection",
         "benchmark.worker_masks",
         "benchmark.worker_process",
@@ -65,7 +66,13 @@ CHAIN: tuple[tuple[str, ...], ...] = (
         "benchmark.comparison",
     ),
     ("benchmark.scoring",),
-    ("benchmark.score", "benchmark.compare", "benchmark.overlays"),
+    (
+        "benchmark.score",
+        "benchmark.compare",
+        "benchmark.overlays",
+        "benchmark.probe_scores",
+        "benchmark.probes",
+    ),
     ("benchmark.evaluate", "benchmark.merge", "benchmark.worker"),
 )
 
@@ -76,6 +83,8 @@ BORDERS: dict[str, tuple[str, ...]] = {
         "benchmark.errors",
         "benchmark.frames",
         "benchmark.masks",
+        # What several adapters are made of. An adapter never imports another one.
+        "adapters.parts",
     ),
     "reference_model": (
         "benchmark.types",
@@ -97,6 +106,7 @@ BORDERS: dict[str, tuple[str, ...]] = {
         "benchmark.mask_batches",
         "benchmark.provenance",
         "benchmark.masks",
+        "benchmark.png_masks",
         "benchmark.datasets",
         "benchmark.protocol",
         "benchmark.predictions",
@@ -130,6 +140,7 @@ EXTRA: dict[str, tuple[str, ...]] = {
         "benchmark.adapter_options",
         "benchmark.command_line",
     ),
+    "adapters.parts.chat_completions": ("benchmark.stored_files",),
     "adapters.external": ("benchmark.worker_masks", "benchmark.worker_process"),
     "reference_model.validate": ("benchmark.protocol", "benchmark.metrics", "benchmark.aggregate"),
 }
