@@ -62,6 +62,13 @@ class VisionLanguageConfig:
     initializer_range: float = 0.02
     layer_scale: float = 0.1  # initial value of the vision tower's layer scale
     max_positions: int = 4096
+    # What pretrained models differ in; `None` means that the sizes above say it.
+    vision_feed_forward: int | None = None
+    feed_forward: int | None = None
+    vision_bias: bool = False  # the vision tower's query, key and value projections have biases
+    rope_theta: float | None = None  # base of the rotary position encoding; `None`: that of transformers
+    tied: bool = True  # one matrix embeds words and scores them
+    vocabulary: int | None = None  # rows of that matrix; `None`: as many as the tokenizer has words
 
     @property
     def tokens_per_side(self) -> int:
@@ -93,6 +100,11 @@ class MaskDecoderConfig:
     initializer_range: float = 0.02
     multimask: bool = False  # three candidate masks, the best by predicted IoU (the official choice)
     hide_absent: bool = True  # no mask on frames whose object score is negative (official: off)
+    trunk_heads: int | None = None  # heads of the first stage, doubled in each; `None`: 16 channels a head
+    global_blocks: tuple[int, ...] | None = None  # blocks without windows; `None`: the last of stage three
+    background_side: int = 7  # side of the grid of learnt positions
+    pointer_times: bool = True  # object pointers say how long ago they were (SAM2.1; 2.0 has no such weights)
+    absent_memory: bool = True  # memory of frames without the object is marked (SAM2.1; not in 2.0)
 
 
 @dataclass(frozen=True, slots=True)

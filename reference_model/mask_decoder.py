@@ -64,16 +64,18 @@ def build_sam2(config: MaskDecoderConfig) -> Sam2VideoModel:
     side, trunk = config.image_size, config.trunk_width
     sides = [[side // 4] * 2, [side // 8] * 2, [side // 16] * 2]
     widths = [trunk, trunk * 2, trunk * 4, trunk * 8]
+    first = config.trunk_heads
+    heads = [max(1, width // 16) if first is None else first * width // trunk for width in widths]
     backbone = Sam2HieraDetConfig(
         hidden_size=trunk,
         image_size=[side, side],
         blocks_per_stage=list(config.blocks),
         embed_dim_per_stage=widths,
-        num_attention_heads_per_stage=[max(1, width // 16) for width in widths],
+        num_attention_heads_per_stage=heads,
         window_size_per_stage=list(config.window_sizes),
         # The first block of a Hiera stage must not attend globally (it would divide by zero).
-        global_attention_blocks=[sum(config.blocks[:3]) - 1],
-        window_positional_embedding_background_size=[7, 7],
+        global_attention_blocks=list(config.global_blocks or [sum(config.blocks[:3]) - 1]),
+        window_positional_embedding_background_size=[config.background_side] * 2,
         initializer_range=config.initializer_range,
     )
     vision = Sam2VisionConfig(
@@ -117,6 +119,8 @@ def build_sam2(config: MaskDecoderConfig) -> Sam2VideoModel:
             memory_fuser_embed_dim=config.width,
             memory_fuser_intermediate_dim=config.fuser_ratio * config.width,
             max_object_pointers_in_encoder=config.max_pointers,
+            enable_temporal_pos_encoding_for_object_pointers=config.pointer_times,
+            enable_occlusion_spatial_embedding=config.absent_memory,
             multimask_output_in_sam=config.multimask,
             multimask_output_for_tracking=config.multimask,
         )
@@ -300,10 +304,13 @@ class PromptedMaskDecoder(nn.Module):
             return [], []
         pointers_PNC = torch.stack([bank[one].pointer_NC for one in frames])
         offsets = torch.tensor([frame - one for one in frames], device=pointers_PNC.device)
-        # `most` is 1 only for a clip of one frame, which has no past.
-        sine = get_1d_sine_pe(offsets.float() / (most - 1), dim=model.hidden_dim)
-        time = model.temporal_positional_encoding_projection_layer(sine.to(pointers_PNC.dtype))
         splits, count = model.hidden_dim // model.mem_dim, pointers_PNC.shape[1]
+        if self.config.pointer_times:
+            # `most` is 1 only for a clip of one frame, which has no past.
+            sine = get_1d_sine_pe(offsets.float() / (most - 1), dim=model.hidden_dim)
+            time = model.temporal_positional_encoding_projection_layer(sine.to(pointers_PNC.dtype))
+        else:
+            time = pointers_PNC.new_zeros(len(frames), model.mem_dim)
         time = time[:, None].expand(-1, count, -1).repeat_interleave(splits, 0)
         parts = pointers_PNC.unflatten(-1, (splits, model.mem_dim)).permute(0, 2, 1, 3).flatten(0, 1)
         return [parts], [time]

@@ -76,16 +76,18 @@ def build_internvl(
         hidden_size=config.vision_width,
         num_hidden_layers=config.vision_layers,
         num_attention_heads=config.vision_heads,
-        intermediate_size=config.vision_width * config.mlp_ratio,
+        intermediate_size=config.vision_feed_forward or config.vision_width * config.mlp_ratio,
+        attention_bias=config.vision_bias,
         image_size=[config.image_size] * 2,
         patch_size=[config.patch_size] * 2,
         initializer_range=config.initializer_range,
         layer_scale_init_value=config.layer_scale,
     )
+    rope = {"rope_type": "default", "rope_theta": config.rope_theta}
     text = Qwen2Config(
-        vocab_size=vocabulary,
+        vocab_size=config.vocabulary or vocabulary,
         hidden_size=config.width,
-        intermediate_size=config.width * config.mlp_ratio,
+        intermediate_size=config.feed_forward or config.width * config.mlp_ratio,
         num_hidden_layers=config.layers,
         num_attention_heads=config.heads,
         num_key_value_heads=config.key_value_heads,
@@ -94,12 +96,15 @@ def build_internvl(
         bos_token_id=None,
         eos_token_id=None,
         pad_token_id=padding_id,
+        tie_word_embeddings=config.tied,
+        **({} if config.rope_theta is None else {"rope_parameters": rope}),
     )
     whole = InternVLConfig(
         vision_config=vision.to_dict(),
         text_config=text.to_dict(),
         image_token_id=image_token_id,
         image_seq_length=config.tokens_per_frame,
+        tie_word_embeddings=config.tied,
     )
     return InternVLForConditionalGeneration(whole)
 
