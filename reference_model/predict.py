@@ -44,12 +44,14 @@ class Answer:
         target: the same for the target.
         text: the answer, verbatim.
         frames_used: positions of the frames that the language model saw.
+        written: the token ids of the answer, without the end of the turn.
     """
 
     actor: BoolMasks | None
     target: BoolMasks | None
     text: str
     frames_used: tuple[int, ...]
+    written: tuple[int, ...] = ()
 
 
 def load_predictor(checkpoint: Path | None = None, device: str = "auto") -> Predictor:
@@ -98,6 +100,16 @@ class Predictor:
         with torch.inference_mode():
             return self._video.answer(expressions)
 
+    def visual_tokens(self) -> Tensor:
+        """Visual tokens (1, F, P, D) of the frames of the open clip that the language model sees.
+
+        Raises:
+            UsageError: when no video is open.
+        """
+        if self._video is None:
+            raise UsageError("no video is open", fix="call open_video first")
+        return self._video.visual
+
 
 class _OpenVideo:
     """The clip that is being asked about."""
@@ -111,7 +123,7 @@ class _OpenVideo:
         self.shown = language_frame_indices(len(frames), model.config.frames)
         with torch.inference_mode():
             pixels = self._pixels(self.shown, model.config.vision_language.image_size)
-            self._visual = model.vision_language.visual_tokens(pixels[None])
+            self.visual = model.vision_language.visual_tokens(pixels[None])
         self._features: OrderedDict[int, Levels] = OrderedDict()
 
     def answer(self, expressions: Sequence[str]) -> list[Answer]:
@@ -119,7 +131,7 @@ class _OpenVideo:
         written, hidden = model.vision_language.generate(
             model.frames_ids(len(self.shown)),
             [model.question_ids(expression) for expression in expressions],
-            self._visual,
+            self.visual,
             model.end_id,
             model.config.prompts.max_answer_tokens,
         )
@@ -134,8 +146,10 @@ class _OpenVideo:
         tracks = {(number, role): masks[row] for row, (number, role, _) in enumerate(found)}
         texts = model.tokenizer.batch_decode(written)
         return [
-            Answer(tracks.get((number, 0)), tracks.get((number, 1)), texts[number], tuple(self.shown))
-            for number in range(len(expressions))
+            Answer(
+                tracks.get((number, 0)), tracks.get((number, 1)), texts[number], tuple(self.shown), tuple(ids)
+            )
+            for number, ids in enumerate(written)
         ]
 
     def _follow(self, vectors: Sequence[Tensor]) -> BoolMasks:

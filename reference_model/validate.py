@@ -74,11 +74,12 @@ def validate(predictor: Predictor, clips: Sequence[TrainingClip], show: bool = F
         predictor.close_video()
         for said, answer in zip(clip.expressions, answers, strict=True):
             (claimed if said.targets else falsely).append(answer.target is not None)
-            measured += _measured(clip, said, answer)
+            measured += measured_roles(clip, said, answer)
     return Validation(tuple(measured), tuple(claimed), tuple(falsely))
 
 
-def _measured(clip: TrainingClip, said: TrainingExpression, answer: Answer) -> Iterator[Measured]:
+def measured_roles(clip: TrainingClip, said: TrainingExpression, answer: Answer) -> Iterator[Measured]:
+    """J and F of every role of one expression that has a truth."""
     predicted = (answer.actor, answer.target)
     for role, objects, track in zip(Role, said.roles, predicted, strict=False):
         truth = clip.masks_NTHW[list(objects)].any(0)

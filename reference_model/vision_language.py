@@ -159,6 +159,17 @@ class VisionLanguage(nn.Module):
         chosen = None if attention_layer is None else output.hidden_states[attention_layer]
         return Read(output.last_hidden_state, chosen)
 
+    def read_layers(self, packed: Packed, visual_BFPD: Tensor) -> list[Read]:
+        """One `Read` per layer, first to last, from a single pass: rows of every layer can be asked for."""
+        output = self.internvl.model.language_model(
+            inputs_embeds=self._embed(packed.ids_BL, visual_BFPD),
+            attention_mask=packed.attention_mask(),
+            position_ids=packed.position_BL,
+            use_cache=False,
+            output_hidden_states=True,
+        )
+        return [Read(output.last_hidden_state, before) for before in output.hidden_states[:-1]]
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of the next token."""
         scores: Tensor = self.internvl.lm_head(hidden)

@@ -1,0 +1,113 @@
+"""The command from end to end on a model with random weights that writes both tokens."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from benchmark.errors import CheckpointError, DatasetError, OutputError, UsageError
+from reference_model import analyze_attention, predict, training_data
+from reference_model.checkpoint import save_checkpoint
+from reference_model.config import StageKind
+from reference_model.predict import Predictor
+from tests.reference_model.mini_reviosa import (
+    ClipList,
+    build_mini,
+    mini_model_config,
+    mini_recipe,
+    square_clip,
+    stage,
+)
+from tests.reference_model.test_predict import talkative_model
+
+
+@pytest.fixture
+def checkpoint(tmp_path, monkeypatch):
+    """A stored model, two held-back clips, and weights that speak when they are loaded."""
+    folder = tmp_path / "model"
+    save_checkpoint(folder, build_mini(), mini_recipe(stage(StageKind.LANGUAGE)), {})
+    monkeypatch.setattr(
+        predict, "load_predictor", lambda *_: Predictor(talkative_model(), torch.device("cpu"))
+    )
+    clips = ClipList([square_clip(frames) for frames in (4, 6, 7)])
+    monkeypatch.setattr(training_data, "open_source", lambda *_: clips)
+    return folder
+
+
+def run(checkpoint, tmp_path, *words: str) -> int | None:
+    return analyze_attention.main(
+        ["--checkpoint", str(checkpoint), "--output", str(tmp_path / "out"), "--device", "cpu", *words]
+    )
+
+
+def test_everything_is_written_and_the_line_is_printed(checkpoint, tmp_path, capsys):
+    assert run(checkpoint, tmp_path, "--clips", "2", "--figures", "1", "--against", str(checkpoint)) == 0
+    out = tmp_path / "out"
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("attention.csv", "compare-0.png", "heads.png", "layers.png", "maps-0.png", "mask-region.png"),
+        *("summary.json", "tokens.csv"),
+    ]
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["clips"] == 2 and len(summary["heads"]) == 1
+    assert set(summary["models"]) == {"checkpoint", "against"}
+    assert summary["trained"] == {"layer": 1, "heads": [0, 1]}
+    assert summary["models"]["checkpoint"]["target"]["expected"] == 4
+    assert summary["provenance"]["seeds"] == {"drawing clips again": 0}
+    # 2 clips of 3 expressions, both tokens each, 2 layers of 2 heads, 2 models; and the head
+    assert len((out / "attention.csv").read_text().splitlines()) == 2 * 3 * 2 * 2 * 2 * 2 + 1
+    printed = capsys.readouterr().out
+    assert summary["recipe_line"] in printed.splitlines()
+    assert "note: the attention loss trained layer 1, heads (0, 1) of this model" in printed
+
+
+def test_an_analysis_is_not_overwritten(checkpoint, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "summary.json").write_text("{}")
+    with pytest.raises(OutputError, match="there is an analysis in this folder"):
+        run(checkpoint, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--clips", "0"), "must be at least one"),
+        (("--top-heads", "0"), "must be at least one"),
+        (("--top-heads", "3"), "a layer has fewer heads"),
+        (("--figures", "-1"), "must not be negative"),
+    ],
+)
+def test_numbers_that_make_no_sense(checkpoint, tmp_path, words, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        run(checkpoint, tmp_path, *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_another_size_is_not_compared(checkpoint, tmp_path):
+    config = mini_model_config()
+    config = dataclasses.replace(
+        config, vision_language=dataclasses.replace(config.vision_language, layers=1)
+    )
+    recipe = dataclasses.replace(mini_recipe(stage(StageKind.LANGUAGE)), model=config)
+    save_checkpoint(tmp_path / "small", build_mini(config), recipe, {})
+    with pytest.raises(UsageError, match="models of different size"):
+        run(checkpoint, tmp_path, "--against", str(tmp_path / "small"))
+
+
+def test_a_model_that_writes_no_token(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict, "load_predictor", lambda *_: Predictor(build_mini(), torch.device("cpu")))
+    with pytest.raises(CheckpointError, match="wrote no target token"):
+        run(checkpoint, tmp_path, "--clips", "1", "--role", "target")
+
+
+def test_a_recipe_that_holds_no_clip_back_needs_a_split(checkpoint, tmp_path, monkeypatch):
+    recipe = mini_recipe(stage(StageKind.LANGUAGE))
+    data = dataclasses.replace(recipe.training.data, held_back=0)
+    recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, data=data))
+    save_checkpoint(tmp_path / "all", build_mini(), recipe, {})
+    with pytest.raises(DatasetError, match="there is no clip to analyse"):
+        run(tmp_path / "all", tmp_path)
+    assert run(tmp_path / "all", tmp_path, "--split", "val", "--clips", "1", "--figures", "0") == 0
+    assert not list((tmp_path / "out").glob("maps-*"))
