@@ -272,8 +272,8 @@ def find_adapter_class(spec: str) -> type[Adapter]:
 
 
 def _built_in_names() -> tuple[str, ...]:
-    folder = str(our_adapters_folder())
-    return tuple(module.name for module in pkgutil.iter_modules([folder]) if module.name[0] != "_")
+    modules = pkgutil.iter_modules([str(our_adapters_folder())])
+    return tuple(one.name for one in modules if one.name[0] != "_" and not one.ispkg)
 
 
 def _entry_points() -> dict[str, metadata.EntryPoint]:

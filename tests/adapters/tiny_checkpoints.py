@@ -1,0 +1,173 @@
+"""Tiny checkpoints of real transformers classes with random weights, saved as released ones are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    InternVLConfig,
+    InternVLForConditionalGeneration,
+    PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Sam2VideoConfig,
+    Sam2VideoModel,
+)
+from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.models.sam2.configuration_sam2 import Sam2HieraDetConfig, Sam2VisionConfig
+from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoMaskDecoderConfig
+
+SIDE = 64  # of SAM2's input
+
+_TEMPLATE = (
+    "{{% for message in messages %}}<|im_start|>{{{{ message.role }}}}\n"
+    "{{% for part in message.content %}}"
+    "{{% if part.type == 'image' %}}{picture}{{% else %}}{{{{ part.text }}}}{{% endif %}}"
+    "{{% endfor %}}<|im_end|>\n{{% endfor %}}"
+    "{{% if add_generation_prompt %}}<|im_start|>assistant\n{{% endif %}}"
+)
+
+
+def write_qwen(folder: Path) -> Path:
+    """A Qwen2.5-VL of about a hundred thousand weights; a byte of the text is a token."""
+    torch.manual_seed(0)
+    special = ["<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+    tokens = _tokenizer(special, "<|vision_start|><|image_pad|><|vision_end|>", {})
+    text = {**_text(len(tokens)), "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2]}}
+    eyes = {
+        "depth": 2,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_heads": 4,
+        "out_hidden_size": 32,
+        "window_size": 56,
+        "fullatt_block_indexes": [1],
+    }
+    ids = {
+        "image_token_id": tokens.convert_tokens_to_ids("<|image_pad|>"),
+        "video_token_id": tokens.convert_tokens_to_ids("<|video_pad|>"),
+        "vision_start_token_id": tokens.convert_tokens_to_ids("<|vision_start|>"),
+        "vision_end_token_id": tokens.convert_tokens_to_ids("<|vision_end|>"),
+    }
+    config = Qwen2_5_VLConfig(text_config=text, vision_config=eyes, **ids)
+    Qwen2_5_VLForConditionalGeneration(config).save_pretrained(folder)
+    tokens.save_pretrained(folder)
+    size = {"shortest_edge": 56 * 56, "longest_edge": 112 * 112}
+    Qwen2VLImageProcessorPil(size=size).save_pretrained(folder)
+    return folder
+
+
+def write_internvl(folder: Path) -> Path:
+    """An InternVL of about a hundred thousand weights, four tokens a picture."""
+    torch.manual_seed(0)
+    named = {
+        "start_image_token": "<img>",
+        "end_image_token": "</img>",
+        "context_image_token": "<IMG_CONTEXT>",
+        "video_token": "<video>",
+    }
+    tokens = _tokenizer(["<|im_start|>"], "<IMG_CONTEXT>\n", named)
+    eyes = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "image_size": [56, 56],
+        "patch_size": [14, 14],
+    }
+    config = InternVLConfig(
+        text_config={"model_type": "qwen2", **_text(len(tokens))},
+        vision_config=eyes,
+        image_token_id=tokens.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=4,
+    )
+    InternVLForConditionalGeneration(config).save_pretrained(folder)
+    tokens.save_pretrained(folder)
+    GotOcr2ImageProcessorPil(size={"height": 56, "width": 56}, max_patches=2).save_pretrained(folder)
+    (folder / "processor_config.json").write_text(
+        '{"image_seq_length": 4, "processor_class": "InternVLProcessor"}', encoding="utf-8"
+    )
+    return folder
+
+
+def write_sam2(folder: Path) -> Path:
+    """A SAM2 video model of about two million weights that sees an object in every frame."""
+    torch.manual_seed(0)
+    sides = [[SIDE // 4] * 2, [SIDE // 8] * 2, [SIDE // 16] * 2]
+    widths = [16, 32, 64, 128]
+    backbone = Sam2HieraDetConfig(
+        hidden_size=16,
+        image_size=[SIDE, SIDE],
+        blocks_per_stage=[1, 1, 2, 1],
+        embed_dim_per_stage=widths,
+        num_attention_heads_per_stage=[1, 2, 4, 8],
+        window_size_per_stage=[8, 4, 8, 4],
+        global_attention_blocks=[3],
+        window_positional_embedding_background_size=[7, 7],
+    )
+    vision = Sam2VisionConfig(
+        backbone_config=backbone.to_dict(),
+        backbone_channel_list=widths[::-1],
+        backbone_feature_sizes=sides,
+        fpn_hidden_size=128,
+    )
+    prompts = {"hidden_size": 128, "image_size": SIDE, "patch_size": 16, "mask_input_channels": 8}
+    decoder = Sam2VideoMaskDecoderConfig(
+        hidden_size=128, mlp_dim=128, num_attention_heads=8, iou_head_hidden_dim=128
+    )
+    config = Sam2VideoConfig(
+        vision_config=vision.to_dict(),
+        prompt_encoder_config=prompts,
+        mask_decoder_config=decoder,
+        image_size=SIDE,
+        memory_attention_hidden_size=128,
+        memory_attention_num_layers=1,
+        memory_attention_feed_forward_hidden_size=128,
+        memory_attention_rope_feat_sizes=sides[2],
+        memory_encoder_hidden_size=128,
+        memory_encoder_output_channels=64,
+        mask_downsampler_embed_dim=128,
+        memory_fuser_embed_dim=128,
+        memory_fuser_intermediate_dim=128,
+    )
+    model = Sam2VideoModel(config)
+    # Random scores are mostly "no object", which hides every mask.
+    torch.nn.init.constant_(model.mask_decoder.pred_obj_score_head.proj_out.bias, 5.0)
+    model.save_pretrained(folder)
+    return folder
+
+
+def _text(vocabulary: int) -> dict[str, object]:
+    return {
+        "vocab_size": vocabulary,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 4096,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "pad_token_id": 0,
+    }
+
+
+def _tokenizer(special: list[str], picture: str, named: dict[str, str]) -> PreTrainedTokenizerFast:
+    words = ["<|endoftext|>", "<|im_end|>", *special, *named.values()]
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    bytes_only = Tokenizer(
+        models.BPE(vocab={one: index for index, one in enumerate(words + letters)}, merges=[])
+    )
+    bytes_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bytes_only.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bytes_only,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        # A list, or a dictionary whose names become attributes of the tokenizer.
+        extra_special_tokens={**{f"special_{one}": one for one in special}, **named} if named else special,
+        chat_template=_TEMPLATE.format(picture=picture),
+    )
