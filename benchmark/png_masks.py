@@ -82,11 +82,25 @@ def decode_index_map(data: bytes, where: str = "PNG data", out: IndexMap | None 
         )
     if _ROWS is None or header.interlaced or header.depth not in (1, 2, 4, 8):
         return _read_with_pillow(data, where)
+    return decode_pixels(header, packed, where, out)
+
+
+def decode_pixels(
+    header: Header, packed: bytes, where: str = "PNG data", out: IndexMap | None = None
+) -> IndexMap:
+    """Index map of the compressed pixels of a grey or palette PNG of 1, 2, 4 or 8 bits, not interlaced.
+
+    Of what `packed` inflates to, no more is ever held than the size in `header` needs.
+
+    Raises:
+        MaskError: when it inflates to another number of bytes, or has an unknown row filter.
+    """
     raw = _inflate(packed, header.height * (header.row_bytes + 1), where)
     size = (header.height, header.row_bytes)
     rows = out if out is not None and header.depth == 8 and out.shape == size else np.empty(size, np.uint8)
-    unknown = _ROWS.unfilter(raw, header.height, header.row_bytes, rows)
-    if unknown:
+    if _ROWS is None:
+        rows[:] = _unfiltered_by_pillow(raw, size, where)
+    elif unknown := _ROWS.unfilter(raw, header.height, header.row_bytes, rows):
         raise MaskError("not a readable PNG", where=where, found=f"row filter {unknown}")
     return rows if header.depth == 8 else _unpacked(rows, header)
 
@@ -184,6 +198,17 @@ def _inflate(packed: bytes, size: int, where: str) -> bytes:
     if len(raw) != size or not (stream.eof or stream.decompress(stream.unconsumed_tail, 1) == b""):
         raise MaskError("not a readable PNG", where=where, found="an image of another length than it says")
     return raw
+
+
+def _unfiltered_by_pillow(raw: bytes, size: tuple[int, int], where: str) -> IndexMap:
+    """Rows without their filters; Pillow undoes them only in compressed data, so it gets stored blocks."""
+    from PIL import Image
+
+    try:
+        image = Image.frombytes("L", size[::-1], zlib.compress(raw, 0), "zip", "L", False)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise MaskError("not a readable PNG", where=where, found=str(error)) from error
+    return np.frombuffer(image.tobytes(), np.uint8).reshape(size)
 
 
 def _unpacked(rows: IndexMap, header: Header) -> IndexMap:

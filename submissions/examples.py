@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from benchmark.command_line import parser, run_command
 from benchmark.masks import encode
+from benchmark.png_masks import SIGNATURE
 from benchmark.stored_files import make_folder, write_atomically, write_json
 from benchmark.types import MaskTrack, Status
 from submissions.answers import Answer
@@ -32,7 +33,6 @@ from submissions.expected import Expected, ExpectedVideo
 from submissions.limits import LINE_BYTES, SPARE_MEMBERS
 from submissions.mask_lines import member_name, write_lines
 from submissions.model_card import template
-from submissions.png_masks import SIGNATURE
 from submissions.png_writing import chunk, png_around
 from submissions.problems import CATALOGUE
 from submissions.raw_zip import RawMember, raw_zip

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.errors import MaskError
+from benchmark.png_masks import GREY, PALETTE, SIGNATURE, Header, decode_pixels
 from submissions.limits import PNG_CHUNKS, PNG_EXTRA_BYTES
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER = struct.Struct(">IIBBBBB")
-GREY, PALETTE = 0, 3
 
 
 class PngError(Exception):
@@ -31,8 +31,8 @@ class PngError(Exception):
 class PngPixels(NamedTuple):
     """The compressed pixels of a PNG and how they are stored."""
 
-    depth: int
-    data: bytes
+    header: Header
+    packed: bytes
 
 
 def read_chunks(png: bytes, height: int, width: int) -> PngPixels:
@@ -44,7 +44,7 @@ def read_chunks(png: bytes, height: int, width: int) -> PngPixels:
     if not png.startswith(SIGNATURE):
         raise PngError("png-invalid", "a PNG", f"bytes {png[:8]!r}")
     at, chunks, extra = len(SIGNATURE), 0, 0
-    header: tuple[int, ...] | None = None
+    header: Header | None = None
     pixels: list[bytes] = []
     kind = b""
     while kind != b"IEND":
@@ -73,19 +73,20 @@ def read_chunks(png: bytes, height: int, width: int) -> PngPixels:
     if at != len(png):
         raise PngError("png-chunks", "nothing after the image", f"{len(png) - at} bytes")
     assert header is not None  # the first chunk is IHDR, or we have left
-    return PngPixels(header[2], b"".join(pixels))
+    return PngPixels(header, b"".join(pixels))
 
 
-def _check_header(body: bytes, height: int, width: int) -> tuple[int, ...]:
+def _check_header(body: bytes, height: int, width: int) -> Header:
     if len(body) != HEADER.size:
         raise PngError("png-invalid", f"{HEADER.size} bytes of IHDR", f"{len(body)}")
-    header = HEADER.unpack(body)
-    if header[:2] != (width, height):
-        raise PngError("png-size", f"{width}x{height}", f"{header[0]}x{header[1]}")
-    _, _, depth, colour, compression, filtering, interlace = header
-    if colour not in (GREY, PALETTE) or depth not in (1, 8) or compression or filtering or interlace:
+    header = Header(*HEADER.unpack(body))
+    if (header.width, header.height) != (width, height):
+        raise PngError("png-size", f"{width}x{height}", f"{header.width}x{header.height}")
+    unusual = header.compression or header.filtering or header.interlaced
+    if header.colour not in (GREY, PALETTE) or header.depth not in (1, 8) or unusual:
         names = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
-        found = f"{depth}-bit {names.get(colour, 'unknown')}{', interlaced' if interlace else ''}"
+        interlaced = ", interlaced" if header.interlaced else ""
+        found = f"{header.depth}-bit {names.get(header.colour, 'unknown')}{interlaced}"
         raise PngError("png-kind", "1- or 8-bit grey or palette, not interlaced", found)
     return header
 
@@ -96,17 +97,12 @@ def decode_png(png: bytes, height: int, width: int) -> NDArray[np.int64]:
     Raises:
         PngError: when the PNG is refused; see `read_chunks` for what is looked at before decoding.
     """
-    from PIL import Image
-
-    depth, data = read_chunks(png, height, width)
-    row = (width * depth + 7) // 8  # eight 1-bit pixels pass through Pillow as one byte
+    header, packed = read_chunks(png, height, width)
     try:
-        image = Image.frombytes("L", (row, height), data, "zip", "L", False)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise PngError("png-invalid", f"{height} rows of pixels", str(error)) from error
-    pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(height, row)
-    if depth == 1:
-        pixels = np.unpackbits(pixels, axis=1, count=width)
+        pixels = decode_pixels(header, packed)
+    except MaskError as error:
+        found = error.problems[0].found
+        raise PngError("png-invalid", f"{height} rows of {header.row_bytes} bytes", found) from error
     return runs_of_rows(pixels)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.masks import decode
-from submissions.png_masks import GREY, HEADER, PALETTE, SIGNATURE
+from benchmark.png_masks import GREY, PALETTE, SIGNATURE
+from submissions.png_masks import HEADER
 
 PLAIN_PALETTE = bytes((0, 0, 0, 255, 255, 255))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from typing import Any
 
 import cv2
@@ -14,10 +15,11 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmark import png_masks
 from benchmark.mask_batches import texts_from_runs
 from benchmark.masks import encode
 from submissions.png_masks import PngError, decode_png, runs_of_rows
-from submissions.png_writing import write_png
+from submissions.png_writing import png_around, write_png
 
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 20))
 
@@ -78,3 +80,31 @@ def test_interlaced_and_coloured_pngs_are_refused() -> None:
     for png in (coloured, deep):
         with pytest.raises(PngError, match="png-kind"):
             decode_png(png, 8, 8)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_rows_that_no_writer_makes_are_refused(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same verdicts with the compiled part and without it."""
+    if not compiled:
+        monkeypatch.setattr(png_masks, "_ROWS", None)
+    rows = bytearray(8 * 9)
+    assert texts_from_runs([decode_png(png_around(8, 8, zlib.compress(rows)), 8, 8)]) == (None,)
+    strange = {
+        "a row too few": zlib.compress(rows[:-9]),
+        "a byte too many": zlib.compress(rows + b"\0"),
+        "a bomb": zlib.compress(bytes(1 << 24)),
+        "not deflated": b"x" * 40,
+        "a filter that no PNG has": zlib.compress(b"\5" + rows[1:]),
+        "a wrong checksum": zlib.compress(rows)[:-1] + b"\xff",
+    }
+    for what, packed in strange.items():
+        with pytest.raises(PngError, match="png-invalid"):
+            decode_png(png_around(8, 8, packed), 8, 8)
+            pytest.fail(what)
+
+
+def test_every_writer_is_read_without_the_compiled_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(png_masks, "_ROWS", None)
+    mask = np.random.default_rng(5).random((33, 65)) < 0.4
+    for writer, png in pngs_of(mask).items():
+        assert texts_from_runs([decode_png(png, *mask.shape)]) == (encode(mask),), writer
