@@ -202,7 +202,8 @@ class Sa2va(Adapter):
             raise AdapterError(
                 "the checkpoint brings code of its own, which would be run here",
                 where=str(self._checkpoint or self._release.model),
-                fix="read that code; if you trust it: --option trust_remote_code=true",
+                fix="read that code; if you trust it: --trust-remote-code "
+                "(in a worker --option trust_remote_code=true)",
             )
         if self._checkpoint is not None:
             if not (self._checkpoint / "config.json").is_file():

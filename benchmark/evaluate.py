@@ -69,6 +69,7 @@ from benchmark.selection import WHOLE, SelectedExpressions, Shard, parse_shard, 
 LONGEST_FOLDER_NAME = 120
 DEFAULT_ADAPTER = "reviosa"
 DEFAULT_DATASET = "interrvos-synthetic"
+CONSENT = "trust_remote_code"
 MODULE = "benchmark.evaluate"
 
 
@@ -307,6 +308,9 @@ def read_choices(arguments: Sequence[str]) -> Choices:
     """
     given = command_parser().parse_args(arguments)
     options = parse_options(given.option)
+    if given.trust_remote_code:
+        # Of a row that wraps another model, it is that model's code.
+        options |= {f"of.{CONSENT}" if "of" in options else CONSENT: "true"}
     settings = tuple(protocol.setting for protocol in load_protocols(given.settings.split(",")))
     shard = parse_shard(given.shard) if given.shard else WHOLE
     check_device_name(given.device)
@@ -349,7 +353,7 @@ def read_choices(arguments: Sequence[str]) -> Choices:
 def default_output(given: argparse.Namespace, options: dict[str, str], settings: tuple[str, ...]) -> Path:
     """`runs/<dataset>-<split>-<adapter>`, and what else decides which predictions or result it is about."""
     parts = [given.dataset, given.split, given.adapter]
-    parts += [f"{name}-{value}" for name, value in sorted(options.items())]
+    parts += [f"{name}-{value}" for name, value in sorted(options.items()) if not name.endswith(CONSENT)]
     parts += [] if settings == SETTINGS else ["+".join(settings)]
     parts += [] if given.limit is None else [f"first{given.limit}"]
     name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "-".join(parts)).strip(".-")
@@ -365,6 +369,11 @@ def command_parser() -> argparse.ArgumentParser:
     model = command.add_argument_group("what is evaluated")
     model.add_argument("--adapter", default=DEFAULT_ADAPTER, metavar="NAME", help="default: %(default)s")
     model.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the adapter")
+    model.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run the code that a checkpoint brings along (the option trust_remote_code)",
+    )
     model.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     model.add_argument("--seed", type=int, default=0, help="of the model (default: %(default)s)")
     data = command.add_argument_group("what it is evaluated on")

@@ -1,7 +1,8 @@
 """Dataset and adapter to stored predictions, video by video.
 
 A failed query is written down with its reason and the run goes on. Several queries asked together that
-fail together are asked again one by one, so that only the guilty one is lost. Errors that name a fault
+fail together are asked again one by one, so that only the guilty one is lost; where memory was what ran
+out, in halves, and never so many together again in this run. Errors that name a fault
 of the data or of the adapter's code (`RefereeError`) stop the run, as does Ctrl-C; what was stored
 before stays.
 """
@@ -27,7 +28,7 @@ from benchmark.prediction_records import StoredPrediction
 from benchmark.prediction_writer import VideoPlan
 from benchmark.query_failures import NOT_RECORDED, Failure, classify, release_memory, time_limit
 from benchmark.truth_channel import TruthChannel
-from benchmark.types import AdapterInfo, Expression, MaskTrack, Prediction, Query, Video
+from benchmark.types import AdapterInfo, Expression, MaskTrack, Prediction, Query, Status, Video
 
 UNATTENDED_SECONDS = 10.0
 """Between two lines of progress where nobody watches (a log file)."""
@@ -137,6 +138,7 @@ class _Run:
         self._rules = rules
         self._truths = TruthChannel(dataset) if self._info.uses_truth and stored is None else None
         self._stored = stored
+        self._most = adapter.max_queries
 
     def video(self, plan: VideoPlan) -> None:
         """Ask what is missing about one video."""
@@ -165,24 +167,32 @@ class _Run:
 
     def _answers(self, plan: VideoPlan, place: Place) -> Iterator[tuple[list[StoredPrediction], bool]]:
         """Answers as they come, and whether they had to be asked for one by one."""
-        size = self._adapter.max_queries or len(plan.missing)
-        for first in range(0, len(plan.missing), size):
-            together = plan.missing[first : first + size]
-            answers = self._ask(together, plan.video, place)
-            if isinstance(answers, list):
-                yield answers, False
-            elif len(together) == 1:
-                yield [_lost(together[0], place, answers.failure, answers.seconds)], False
-            else:
-                for one in together:
-                    yield [self._ask_alone(one, plan.video, place, answers.failure)], True
+        left = list(plan.missing)
+        while left:
+            size = min(self._most or len(left), len(left))
+            together, left = left[:size], left[size:]
+            yield from self._answers_of(together, plan.video, place, None)
 
-    def _ask_alone(self, one: Expression, video: Video, place: Place, earlier: Failure) -> StoredPrediction:
-        answers = self._ask([one], video, place)
-        if not isinstance(answers, list):
-            return _lost(one, place, answers.failure, answers.seconds)
-        note = f"asked alone after {earlier.status} of several queries together: {earlier.message}"
-        return replace(answers[0], message=answers[0].message or note)
+    def _answers_of(
+        self, together: Sequence[Expression], video: Video, place: Place, earlier: _FailedAsking | None
+    ) -> Iterator[tuple[list[StoredPrediction], bool]]:
+        """Answers to queries asked together, or in smaller parts where that fails.
+
+        Args:
+            earlier: how asking them with more others failed.
+        """
+        answers = self._ask(together, video, place)
+        if isinstance(answers, list):
+            alone = len(together) == 1 and (earlier is not None or self._most != self._adapter.max_queries)
+            yield [_noted(one, earlier, len(together)) for one in answers], alone
+        elif len(together) == 1:
+            yield [_lost(together[0], place, answers.failure, answers.seconds)], earlier is not None
+        else:
+            size = 1
+            if answers.failure.status is Status.OUT_OF_MEMORY:
+                self._most = size = len(together) // 2
+            for first in range(0, len(together), size):
+                yield from self._answers_of(together[first : first + size], video, place, answers)
 
     def _ask(
         self, asked: Sequence[Expression], video: Video, place: Place
@@ -204,7 +214,8 @@ class _Run:
             raise
         except BaseException as error:
             seconds = time.perf_counter() - started
-            return _FailedAsking(self._failure(error, place.of(asked[0])), seconds / len(asked))
+            failure = self._failure(error, place.of(asked[0]))
+            return _FailedAsking(failure, len(asked), seconds / len(asked))
         share = (time.perf_counter() - started) / len(asked)
         answers = checked_answers(raw, asked, place)
         pairs = list(zip(asked, answers, strict=True))
@@ -247,7 +258,17 @@ class _Run:
 @dataclass(frozen=True, slots=True)
 class _FailedAsking:
     failure: Failure
+    queries: int
     seconds: float
+
+
+def _noted(answer: StoredPrediction, earlier: _FailedAsking | None, queries: int) -> StoredPrediction:
+    """The answer, with the fact that it took a second asking."""
+    if earlier is None:
+        return answer
+    asked = "asked alone" if queries == 1 else f"asked {queries} at a time"
+    note = f"{asked} after {earlier.failure.status} of {earlier.queries} together: {earlier.failure.message}"
+    return replace(answer, message=answer.message or note)
 
 
 def _strict_stop(failure: Failure, where: str) -> AdapterError:

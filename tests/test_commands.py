@@ -80,6 +80,7 @@ def test_flags_of_the_main_command_are_frozen() -> None:
         *("--help", "--adapter", "--dataset", "--data-root", "--split", "--settings", "--output", "--device"),
         *("--seed", "--limit", "--shard", "--resume", "--restart", "--metric-engine"),
         *("--option", "--strict", "--save-overlays", "--query-timeout", "--retry-failed", "--breakdown"),
+        "--trust-remote-code",  # consent has a name of its own, which scripts can be searched for
         "--probe",  # the language panel is part of a run: same model, videos, folder, shards
     }
     assert promised <= flags, promised - flags

@@ -140,7 +140,7 @@ def test_a_processor_where_the_code_needs_one(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("options", "pattern"),
     [
-        ({"revision": COMMIT}, r"brings code of its own.* trust_remote_code=true"),
+        ({"revision": COMMIT}, r"brings code of its own.* --trust-remote-code"),
         ({"trust_remote_code": "true"}, r"needs a pinned revision.*found None"),
         ({"trust_remote_code": "true", "revision": "main"}, r"ByteDance/Sa2VA-4B: .*found 'main'"),
     ],

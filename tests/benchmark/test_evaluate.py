@@ -285,6 +285,15 @@ def test_the_default_place_tells_runs_apart() -> None:
     assert read_choices(["--shard", "2/4"]).shard == Shard(2, 4)
 
 
+def test_consent_to_code_in_a_checkpoint_goes_to_the_model_that_brings_it() -> None:
+    plain = read_choices(["--adapter", "sa2va", "--trust-remote-code"])
+    assert plain.options == {"trust_remote_code": "true"}
+    assert plain.output == read_choices(["--adapter", "sa2va"]).output
+    assert read_choices(["--adapter", "sa2va"]).options == {}
+    wrapped = ["--adapter", "zero-shot-target", "--option", "of=sa2va", "--trust-remote-code"]
+    assert read_choices(wrapped).options == {"of": "sa2va", "of.trust_remote_code": "true"}
+
+
 @pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_repeats_and_loses_nothing(data: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
