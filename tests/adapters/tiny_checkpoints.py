@@ -7,6 +7,9 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
+    BertTokenizer,
+    GroundingDinoConfig,
+    GroundingDinoForObjectDetection,
     InternVLConfig,
     InternVLForConditionalGeneration,
     PreTrainedTokenizerFast,
@@ -16,6 +19,9 @@ from transformers import (
     Sam2VideoModel,
 )
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.grounding_dino.image_processing_pil_grounding_dino import (
+    GroundingDinoImageProcessorPil,
+)
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.sam2.configuration_sam2 import Sam2HieraDetConfig, Sam2VisionConfig
 from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoMaskDecoderConfig
@@ -137,6 +143,57 @@ def write_sam2(folder: Path) -> Path:
     # Random scores are mostly "no object", which hides every mask.
     torch.nn.init.constant_(model.mask_decoder.pred_obj_score_head.proj_out.bias, 5.0)
     model.save_pretrained(folder)
+    return folder
+
+
+def write_grounding_dino(folder: Path) -> Path:
+    """A Grounding DINO of about half a million weights; a letter of the text is a token."""
+    torch.manual_seed(0)
+    letters = [chr(one) for one in range(ord("a"), ord("z") + 1)]
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        ".",
+        "?",
+        *letters,
+        *("##" + one for one in letters),
+    ]
+    tokens = BertTokenizer(vocab={word: index for index, word in enumerate(words)})
+    text = {
+        "model_type": "bert",
+        "vocab_size": len(words),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+    }
+    eyes = {
+        "model_type": "swin",
+        "embed_dim": 16,
+        "depths": [1, 1, 1, 1],
+        "num_heads": [1, 2, 4, 8],
+        "window_size": 4,
+        "image_size": 64,
+        "out_indices": [2, 3, 4],
+    }
+    config = GroundingDinoConfig(
+        backbone_config=eyes,
+        text_config=text,
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=2,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=64,
+        decoder_ffn_dim=64,
+        num_queries=10,
+    )
+    GroundingDinoForObjectDetection(config).save_pretrained(folder)
+    tokens.save_pretrained(folder)
+    GroundingDinoImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 96}).save_pretrained(folder)
     return folder
 
 
