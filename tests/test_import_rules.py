@@ -56,7 +56,7 @@ CHAIN: tuple[tuple[str, ...], ...] = (
     ),
     ("benchmark.metrics",),
     ("benchmark.aggregate", "benchmark.breakdowns", "benchmark.role_errors"),
-    ("benchmark.statistics",),
+    ("benchmark.statistics", "benchmark.rankings"),
     ("benchmark.provenance",),
     (
         "benchmark.results",
@@ -127,8 +127,11 @@ BORDERS: dict[str, tuple[str, ...]] = {
         "benchmark.result_files",
         "benchmark.comparison",
         "benchmark.statistics",
+        "benchmark.rankings",
         "benchmark.protocol",
         "submissions.receipt",
+        "submissions.entries",
+        "submissions.model_card",
         "leaderboards",
     ),
 }
@@ -140,7 +143,8 @@ EXTRA: dict[str, tuple[str, ...]] = {
         "benchmark.adapter_options",
         "benchmark.command_line",
     ),
-    "adapters.parts.chat_completions": ("benchmark.stored_files",),
+    "adapters.openai_compatible": ("benchmark.stored_files",),
+    "adapters.parts.answer_cache": ("benchmark.stored_files",),
     "adapters.external": ("benchmark.worker_masks", "benchmark.worker_process"),
     "reference_model.validate": ("benchmark.protocol", "benchmark.metrics", "benchmark.aggregate"),
 }

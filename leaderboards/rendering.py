@@ -1,0 +1,105 @@
+"""Pages from templates: everything escaped, nothing loaded from elsewhere.
+
+A page carries its style and its script inside, named by their SHA-256 in its content-security policy, so
+it works from a file, cannot be made to run anything else, and makes no request.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import EnvironmentProblem
+from leaderboards.reported_view import short_title
+from leaderboards.safe_text import file_name, https_link, shortened, visible
+
+FOLDER = Path(__file__).parent
+TEMPLATES = FOLDER / "templates"
+ASSETS = FOLDER / "assets"
+
+
+class Pages:
+    """Renders pages that share the facts of one site."""
+
+    def __init__(self, entries_digest: str) -> None:
+        try:
+            import jinja2
+            from markupsafe import Markup
+        except ModuleNotFoundError as error:
+            raise EnvironmentProblem(
+                "building pages needs jinja2", fix="pip install -c constraints.txt -e '.[pages]'"
+            ) from error
+
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            finalize=_without_hidden_characters,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters.update(
+            two=lambda value: f"{value:.2f}",
+            one=lambda value: f"{value:.1f}",
+            signed=lambda value: f"{value:+.2f}".replace("-", "−"),
+            count=lambda value: f"{value:,}",
+            size=short_number,
+            short=shortened,
+            https=https_link,
+            file_name=file_name,
+            paper=short_title,
+            text_block=_Block,
+            trained=lambda row: ", ".join(
+                sorted({visible(seen.dataset) for seen in row.one.entry.model.trained_on})
+            ),
+        )
+        style, script = asset("pages.css"), asset("pages.js")
+        self._shared = {
+            "style": Markup(style),
+            "script": Markup(script),
+            "policy": content_policy(style, script),
+            "entries_digest": entries_digest,
+        }
+
+    def render(self, template: str, path: str, **values: Any) -> bytes:
+        """The page that will stand at `path`, which may lie in a folder."""
+        root = "../" * path.count("/")
+        text = self._environment.get_template(template).render(**self._shared, root=root, here=path, **values)
+        return text.encode()
+
+
+class _Block(str):
+    """A text of ours whose line ends stay."""
+
+
+def _without_hidden_characters(value: Any) -> Any:
+    return visible(value) if type(value) is str else value
+
+
+@cache
+def asset(name: str) -> str:
+    """The text of a file of `assets/`."""
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def content_policy(style: str, script: str) -> str:
+    """What a page may do: this style, this script, pictures that lie beside it, and nothing else."""
+    return (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "img-src 'self' data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def short_number(value: int) -> str:
+    """A count in the form that fits a cell: 987, 2.7 M, 4.1 B."""
+    for unit, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if value >= unit:
+            return f"{value / unit:.3g} {letter}"
+    return str(value)

@@ -1,0 +1,35 @@
+"""The local server shows a site and says when it cannot."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from benchmark.errors import InputError
+from leaderboards import serve
+from leaderboards.site import read_material, site_files
+from leaderboards.site_files import write_site
+
+
+def test_pages_are_served(received: Path, tmp_path: Path) -> None:
+    write_site(site_files(read_material(received)), tmp_path / "site")
+    with serve.make_server(tmp_path / "site", "127.0.0.1", 0) as server:
+        worker = threading.Thread(target=server.handle_request)
+        worker.start()
+        with urlopen(f"http://127.0.0.1:{server.server_address[1]}/boards/interrvos.html") as page:
+            assert b"Both roles" in page.read()
+        worker.join()
+
+
+def test_a_folder_without_a_site_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no site lies here"):
+        serve.main(["--site", str(tmp_path)])
+
+
+@pytest.mark.parametrize("port", [70_000, -1])
+def test_a_port_that_does_not_exist_is_refused(tmp_path: Path, port: int) -> None:
+    with pytest.raises(InputError, match="cannot listen here"):
+        serve.make_server(tmp_path, "127.0.0.1", port)
