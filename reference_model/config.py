@@ -45,6 +45,21 @@ class StageKind(enum.StrEnum):
     MEMORY = "memory"  # the same through memory propagation over many frames
 
 
+class AttentionLayout(enum.StrEnum):
+    """How the true masks of the attention mask loss are laid out over expressions and frames."""
+
+    CORRECT = "correct"  # each expression against its own masks, frame by frame
+    OFFICIAL = "official"  # frames and expressions of a clip mixed up, as the official code does
+
+
+class TargetNorm(enum.StrEnum):
+    """How the mask losses of actors and targets are averaged and added."""
+
+    CORRECT = "correct"  # one mean over the masks of all roles that there are
+    PAPER = "paper"  # mean over actors plus mean over the targets that there are (eq. 7)
+    OFFICIAL = "official"  # mean over actors plus mean over one target per expression, blank where none is
+
+
 @dataclass(frozen=True, slots=True)
 class VisionLanguageConfig:
     """Sizes of the InternVL part: vision tower, pixel shuffle, projector, Qwen2 language model."""
@@ -132,6 +147,9 @@ class PromptConfig:
     place_cells: int = 5  # a grounded answer names the place on a grid of this many cells a side
     max_question_tokens: int = 256  # a longer expression is cut
     max_answer_tokens: int = 32
+    before_frames: str = ""  # what a chat template puts first
+    between_frames: str = ""
+    stop_text: str | None = None  # ends an answer, too, where the end of a turn is not one token
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +196,8 @@ class AttentionLossConfig:
 
     layer: int
     heads: tuple[int, ...]
+    layout: AttentionLayout = AttentionLayout.CORRECT
+    by_role: bool = False  # actor mean plus target mean of each clip (official); otherwise one mean over all
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +249,7 @@ class TrainingConfig:
     attention_loss: AttentionLossConfig
     stages: tuple[StageConfig, ...]
     log_every: int = 20
+    target_norm: TargetNorm = TargetNorm.CORRECT
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reference_model.config import AnswerStyle, StageConfig, StageKind, TrainingConfig
+from reference_model.config import (
+    AnswerStyle,
+    AttentionLayout,
+    StageConfig,
+    StageKind,
+    TargetNorm,
+    TrainingConfig,
+)
 from reference_model.losses import (
     attention_mask_loss,
+    attention_mask_loss_by_role,
     attention_truth,
     dice_loss,
     mask_cross_entropy,
+    mask_loss_of_roles,
     object_score_loss,
+    official_attention_layout,
     prompt_regression,
     resized_logits,
     text_loss,
@@ -41,6 +51,14 @@ from reference_model.training_data import Batch, TrainingClip, language_frame_in
 
 Roles = list[list[tuple[int, ...]]]
 """For each clip, the objects of each role, by expression, actor before target."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleAverage:
+    """How mask losses are averaged over actors and targets, and which of the roles are targets."""
+
+    norm: TargetNorm
+    target_R: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +109,11 @@ def loss_terms(
         taught, roles = _taught(room, stage, batch)
         prompts = room.model.projector(taught.hidden_RD)
         terms = _language_terms(room, stage, batch, taught, roles, prompts)
+    average = RoleAverage(room.training.target_norm, _targets(batch))
     if stage.kind is StageKind.JOINT:
-        terms |= _frame_masks(room.model, batch, roles, prompts)
+        terms |= _frame_masks(room.model, batch, roles, prompts, average)
     elif stage.kind is StageKind.MEMORY:
-        terms |= _tracked_masks(room.model, stage, batch, roles, prompts, progress, rng)
+        terms |= _tracked_masks(room.model, stage, batch, roles, prompts, progress, rng, average)
     return terms
 
 
@@ -196,12 +215,13 @@ def _language_terms(
         config = room.training.attention_loss
         attention = room.model.visual_attention(taught, config.layer, config.heads)
         side = room.model.config.vision_language.tokens_per_side
-        truth = [
-            attention_truth(masks[list(role)].amax(0), side)
-            for masks, clip_roles in zip(batch.language_masks, roles, strict=True)
-            for role in clip_roles
-        ]
-        terms["attention"] = attention_mask_loss(attention, torch.stack(truth))
+        truth = attention_truths(batch, side, config.layout)
+        if config.by_role:
+            terms["attention"] = attention_mask_loss_by_role(
+                attention, truth, _clip_of_role(roles), _targets(batch)
+            )
+        else:
+            terms["attention"] = attention_mask_loss(attention, truth)
     if weights.vision:
         terms["vision"] = room.probe.loss(taught.visual_BFPD, _labels(room, batch))
     if weights.motion:
@@ -209,7 +229,37 @@ def _language_terms(
     return terms
 
 
-def _frame_masks(model: Reviosa, batch: Batch, roles: Roles, prompts_RC: Tensor) -> dict[str, Tensor]:
+def attention_truths(batch: Batch, side: int, layout: AttentionLayout) -> Tensor:
+    """What each role token should attend to (R, X), by clip, then expression, actor before target."""
+    truth = []
+    for masks, chosen in zip(batch.language_masks, batch.expressions, strict=True):
+        actors = _attention_grids(masks, [one.actors for one in chosen], side)
+        targets = _attention_grids(masks, [one.targets for one in chosen], side)
+        if layout is AttentionLayout.OFFICIAL:
+            actors = official_attention_layout(actors, masks.shape[1])
+            targets = official_attention_layout(targets, masks.shape[1])
+        for number, one in enumerate(chosen):
+            truth += [actors[number], targets[number]] if one.targets else [actors[number]]
+    return torch.stack(truth)
+
+
+def _attention_grids(masks_NFHW: Tensor, objects: Sequence[tuple[int, ...]], side: int) -> Tensor:
+    """Masks (E, X) of the objects of each expression on the grid of visual tokens; blank where none."""
+    nothing = torch.zeros_like(masks_NFHW[0])
+    unions = [masks_NFHW[list(one)].amax(0) if one else nothing for one in objects]
+    return torch.stack([attention_truth(one, side) for one in unions])
+
+
+def _targets(batch: Batch) -> Tensor:
+    """Which roles (R,) are targets."""
+    return torch.tensor(
+        [part > 0 for chosen in batch.expressions for one in chosen for part in range(len(one.roles))]
+    )
+
+
+def _frame_masks(
+    model: Reviosa, batch: Batch, roles: Roles, prompts_RC: Tensor, average: RoleAverage | None = None
+) -> dict[str, Tensor]:
     frames = batch.mask_pixels_BKCSS.shape[1]
     levels = model.mask_decoder.encode(batch.mask_pixels_BKCSS.flatten(0, 1))
     clip_R = _clip_of_role(roles)
@@ -217,7 +267,7 @@ def _frame_masks(model: Reviosa, batch: Batch, roles: Roles, prompts_RC: Tensor)
     prompts = prompts_RC[:, None].expand(-1, frames, -1).flatten(0, 1)
     decoded = model.mask_decoder.segment_frames(levels, frame_RK.flatten(), prompts)
     truth_MHW = _role_truth(batch.masks, roles).flatten(0, 1)
-    return _mask_terms(decoded.logits_Mhw, decoded.object_score_M, truth_MHW)
+    return _mask_terms(decoded.logits_Mhw, decoded.object_score_M, truth_MHW, average)
 
 
 def _tracked_masks(
@@ -228,6 +278,7 @@ def _tracked_masks(
     prompts_RC: Tensor,
     progress: float,
     rng: np.random.Generator,
+    average: RoleAverage | None = None,
 ) -> dict[str, Tensor]:
     shape = batch.mask_pixels_BKCSS.shape
     levels = model.mask_decoder.encode(batch.mask_pixels_BKCSS.flatten(0, 1))
@@ -244,14 +295,23 @@ def _tracked_masks(
         also_prompted=[frame for frame in helped if frame not in batch.conditioning],
     )
     truth_MHW = _role_truth(batch.masks, roles).flatten(0, 1)
-    return _mask_terms(tracked.logits_NThw.flatten(0, 1), tracked.object_score_NT.flatten(), truth_MHW)
+    return _mask_terms(
+        tracked.logits_NThw.flatten(0, 1), tracked.object_score_NT.flatten(), truth_MHW, average
+    )
 
 
-def _mask_terms(logits_Mhw: Tensor, scores_M: Tensor, truth_MHW: Tensor) -> dict[str, Tensor]:
+def _mask_terms(
+    logits_Mhw: Tensor, scores_M: Tensor, truth_MHW: Tensor, average: RoleAverage | None
+) -> dict[str, Tensor]:
+    """The terms of all masks, role after role; without `average` all masks are alike."""
     logits = resized_logits(logits_Mhw, *truth_MHW.shape[1:])
+    norm = TargetNorm.CORRECT if average is None else average.norm
+    target_M = torch.zeros(len(truth_MHW), dtype=torch.bool)
+    if average is not None:
+        target_M = average.target_R.repeat_interleave(len(truth_MHW) // len(average.target_R))
     return {
-        "mask_ce": mask_cross_entropy(logits, truth_MHW),
-        "mask_dice": dice_loss(logits, truth_MHW),
+        "mask_ce": mask_loss_of_roles(mask_cross_entropy, logits, truth_MHW, target_M, norm),
+        "mask_dice": mask_loss_of_roles(dice_loss, logits, truth_MHW, target_M, norm),
         "object_score": object_score_loss(scores_M, truth_MHW),
     }
 

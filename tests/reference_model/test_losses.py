@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reference_model import losses
+from reference_model import config, losses
 
 
 def test_mask_cross_entropy_of_undecided_logits_is_log_two():
@@ -89,3 +89,95 @@ def test_resized_logits_keep_the_middle_of_a_step():
     wide = losses.resized_logits(step, 4, 8)
     assert wide.shape == (1, 4, 8)
     assert bool((wide[0, :, :4] < 0).all()) and bool((wide[0, :, 4:] > 0).all())
+
+
+def named_slots(expressions: int, frames: int) -> torch.Tensor:
+    """Grids (E, F x 1) of one cell that hold 100 x expression + frame."""
+    return 100 * torch.arange(expressions)[:, None] + torch.arange(frames)
+
+
+def test_official_attention_layout_by_hand():
+    """Two expressions, three frames: stored 0/0 1/0 0/1 1/1 0/2 1/2 (expression/frame), read by threes."""
+    mixed = losses.official_attention_layout(named_slots(2, 3), 3)
+    assert mixed.tolist() == [[0, 100, 1], [101, 2, 102]]
+    wide = losses.official_attention_layout(torch.arange(8).view(2, 4), 2)  # two cells a frame stay together
+    assert wide.tolist() == [[0, 1, 4, 5], [2, 3, 6, 7]]
+
+
+def test_official_attention_layout_gets_two_slots_of_twenty_right():
+    right = named_slots(5, 4)
+    assert int((losses.official_attention_layout(right, 4) == right).sum()) == 2
+    square = named_slots(5, 5)
+    transposed = 100 * torch.arange(5) + torch.arange(5)[:, None]
+    assert torch.equal(losses.official_attention_layout(square, 5), transposed)
+
+
+@given(st.integers(1, 7), st.integers(1, 6), st.integers(1, 3))
+@settings(deadline=None, max_examples=30)
+def test_official_attention_layout_follows_its_formula_and_loses_nothing(expressions, frames, cells):
+    truth = torch.arange(expressions * frames * cells).view(expressions, -1)
+    mixed = losses.official_attention_layout(truth, frames)
+    assert mixed.flatten().sort().values.tolist() == list(range(truth.numel()))
+    slots, right = mixed.unflatten(1, (frames, -1)), truth.unflatten(1, (frames, -1))
+    for expression in range(expressions):
+        for frame in range(frames):
+            flat = expression * frames + frame
+            assert torch.equal(slots[expression, frame], right[flat % expressions, flat // expressions])
+
+
+def role_masks() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Four expressions of one frame; the second has a target."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(5, 4, 6, generator=generator)
+    truth = (torch.rand(5, 4, 6, generator=generator) > 0.6).float()
+    return logits.requires_grad_(), truth, torch.tensor([False, False, True, False, False])
+
+
+def test_official_target_norm_by_hand():
+    """A quarter of the expressions has a target: its loss counts a quarter, blanks fill the rest."""
+    logits, truth, target = role_masks()
+    for loss, blank in ((losses.mask_cross_entropy, math.log(2)), (losses.dice_loss, 1 - 1 / (24 / 2 + 1))):
+        actors, targets = loss(logits[~target], truth[~target]), loss(logits[target], truth[target])
+        found = {
+            norm: losses.mask_loss_of_roles(loss, logits, truth, target, norm) for norm in config.TargetNorm
+        }
+        torch.testing.assert_close(found[config.TargetNorm.PAPER], actors + targets)
+        expected = actors + targets / 4 + 0.75 * blank
+        torch.testing.assert_close(found[config.TargetNorm.OFFICIAL], expected)
+        assert torch.equal(found[config.TargetNorm.CORRECT], loss(logits, truth))
+
+
+@pytest.mark.parametrize("loss", [losses.mask_cross_entropy, losses.dice_loss])
+def test_official_target_norm_equals_slots_multiplied_by_zero(loss):
+    """The official computation, literally: a target slot for each expression, zeroed where none is."""
+    logits, truth, target = role_masks()
+    official = losses.mask_loss_of_roles(loss, logits, truth, target, config.TargetNorm.OFFICIAL)
+    (gradient,) = torch.autograd.grad(official, logits)
+    keep = torch.tensor([0.0, 1.0, 0.0, 0.0]).view(4, 1, 1)
+    slots = [2, 2, 2, 2]  # whatever lies in the other slots is multiplied by zero
+    literal = loss(logits[~target], truth[~target]) + loss(logits[slots] * keep, truth[slots] * keep)
+    torch.testing.assert_close(official, literal)
+    torch.testing.assert_close(gradient, torch.autograd.grad(literal, logits)[0])
+    paper = losses.mask_loss_of_roles(loss, logits, truth, target, config.TargetNorm.PAPER)
+    (undiluted,) = torch.autograd.grad(paper, logits)
+    torch.testing.assert_close(gradient[target], undiluted[target] / 4)
+
+
+@pytest.mark.parametrize("norm", list(config.TargetNorm))
+def test_without_targets_there_is_no_target_term(norm):
+    logits, truth, _ = role_masks()
+    nobody = torch.zeros(5, dtype=torch.bool)
+    found = losses.mask_loss_of_roles(losses.dice_loss, logits, truth, nobody, norm)
+    assert torch.equal(found, losses.dice_loss(logits, truth))
+
+
+def test_attention_mask_loss_by_role_adds_role_means_of_each_clip():
+    attention = torch.rand(4, 2, 3, generator=torch.Generator().manual_seed(1))
+    truth = (torch.rand(4, 3, generator=torch.Generator().manual_seed(2)) > 0.5).float()
+    clip, target = torch.tensor([0, 0, 0, 1]), torch.tensor([False, True, False, False])
+
+    def mean(*rows):
+        return losses.attention_mask_loss(attention[list(rows)], truth[list(rows)])
+
+    found = losses.attention_mask_loss_by_role(attention, truth, clip, target)
+    torch.testing.assert_close(found, (mean(0, 2) + mean(1) + mean(3)) / 2)

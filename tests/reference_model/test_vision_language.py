@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from reference_model.losses import attention_mask_loss
 from reference_model.prompts import NamedObject, RoleAnswer
 from reference_model.vision_language import pack
 from tests.reference_model.mini_reviosa import build_mini, mini_model_config
@@ -70,26 +71,55 @@ def test_padding_and_packing_match_the_model_called_plainly(model):
     torch.testing.assert_close(taught.read.hidden_BLD, plain, atol=1e-5, rtol=1e-5)
 
 
-def test_attention_rows_equal_eager_attention(model):
-    pixels = frames()
-    taught = model.teach(pixels, [TEXTS], [ANSWERS], attention_layer=1)
-    own = model.vision_language.attention_rows(taught.packed, taught.read, 1, (0, 1), taught.rows_R2)
-    text = model.vision_language.internvl.model.language_model
-    model.vision_language.internvl.set_attn_implementation("eager")
+def eager_rows(model, taught, pixels, layer: int) -> torch.Tensor:
+    """Attention (R, H, L) of the role tokens, from a pass with eager attention in all layers."""
+    internvl = model.vision_language.internvl
+    internvl.set_attn_implementation("eager")
     try:
         mask = torch.where(taught.packed.attention_mask(), 0.0, torch.finfo(torch.float32).min)
         visual = model.vision_language.visual_tokens(pixels)
-        eager = text(
+        attentions = internvl.model.language_model(
             inputs_embeds=model.vision_language._embed(taught.packed.ids_BL, visual),
             attention_mask=mask,
             position_ids=taught.packed.position_BL,
             output_attentions=True,
-        ).attentions[1]
+        ).attentions
     finally:
-        model.vision_language.internvl.set_attn_implementation("sdpa")
+        internvl.set_attn_implementation("sdpa")
     clip, token = taught.rows_R2.unbind(1)
-    torch.testing.assert_close(own, eager[clip, :, token], atol=1e-6, rtol=1e-5)
+    return attentions[layer][clip, :, token]
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_attention_rows_equal_eager_attention(model, layer):
+    pixels = frames(batch=2)
+    taught = model.teach(pixels, [TEXTS, TEXTS[:1]], [ANSWERS, ANSWERS[:1]], attention_layer=layer)
+    own = model.vision_language.attention_rows(taught.packed, taught.read, layer, (0, 1), taught.rows_R2)
+    torch.testing.assert_close(own, eager_rows(model, taught, pixels, layer), atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(own.sum(-1), torch.ones(own.shape[:2]))
+
+
+def test_attention_mask_loss_has_the_value_and_the_gradients_of_eager_attention(model):
+    """Every weight that the loss reaches, to 1e-5 of its largest gradient; padding included."""
+    pixels, layer = frames(batch=2), 1
+    taught = model.teach(pixels, [TEXTS, TEXTS[:1]], [ANSWERS, ANSWERS[:1]], attention_layer=layer)
+    own = model.visual_attention(taught, layer, (0, 1))
+    columns = taught.packed.ids_BL[0] == model.vision_language.image_token_id
+    eager = eager_rows(model, taught, pixels, layer)[..., columns]
+    truth = (torch.rand(own.shape[0], own.shape[2], generator=torch.Generator().manual_seed(0)) > 0.7).float()
+    losses = [attention_mask_loss(one, truth) for one in (own, eager)]
+    torch.testing.assert_close(losses[0], losses[1], atol=1e-5, rtol=1e-5)
+    parameters = dict(model.vision_language.named_parameters())
+    found, expected = (torch.autograd.grad(one, parameters.values(), allow_unused=True) for one in losses)
+    reached = set()
+    for name, mine, theirs in zip(parameters, found, expected, strict=True):
+        if theirs is None or not theirs.any():
+            assert mine is None or not mine.any(), name
+            continue
+        reached.add(name.split(".")[-2])
+        largest = float(theirs.abs().max())
+        torch.testing.assert_close(mine, theirs, atol=1e-5 * largest, rtol=1e-5, msg=name)
+    assert {"q_proj", "k_proj", "v_proj", "input_layernorm", "embed_tokens"} <= reached
 
 
 def test_attention_rows_need_the_layer_input(model):
