@@ -24,13 +24,16 @@ setup(
             else ["-std=c11", "-O3", "-fno-tree-slp-vectorize", "-fno-tree-loop-distribute-patterns"],
             optional=True,
         ),
-        Extension(
-            "benchmark._png_rows",
-            sources=["benchmark/png_rows.c"],
-            define_macros=[("Py_LIMITED_API", "0x030B0000")],
-            py_limited_api=True,
-            extra_compile_args=["/O2"] if sys.platform == "win32" else ["-std=c11", "-O3"],
-            optional=True,
+        *(
+            Extension(
+                f"benchmark._{name}",
+                sources=[f"benchmark/{name}.c"],
+                define_macros=[("Py_LIMITED_API", "0x030B0000")],
+                py_limited_api=True,
+                extra_compile_args=["/O2"] if sys.platform == "win32" else ["-std=c11", "-O3"],
+                optional=True,
+            )
+            for name in ("png_rows", "run_texts")
         ),
     ],
 )

@@ -1,8 +1,9 @@
 """Many run-length texts of one frame size at once: canonical form, union and writing of whole tracks.
 
 A single text costs tens of microseconds in NumPy, most of it call overhead, and a split holds millions.
-Here the texts of a track are joined and treated by one set of array operations; only texts that are not
-canonical already (rare: COCO's own encoder writes canonical text) go through `benchmark.run_lengths`.
+Here the texts of a track are treated at once: by the compiled part of the package, or, where that was not
+built, joined and by one set of array operations; only texts that are not canonical already then go through
+`benchmark.run_lengths`. The texts that come out are the same.
 """
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import MaskError
-from benchmark.run_lengths import MAX_DIGITS, Runs, canonical_runs, canonical_text, runs_from_text
+from benchmark.run_lengths import MAX_DIGITS, MAX_PIXELS, Runs, canonical_runs, canonical_text, runs_from_text
+
+try:
+    from benchmark import _run_texts as _compiled
+except ImportError:  # not built: no compiler at installation, or the sources are used uninstalled
+    _JOIN = None
+else:
+    _JOIN = _compiled.join
 
 
 class CanonicalTexts(NamedTuple):
@@ -29,6 +37,9 @@ def canonical_texts(texts: Sequence[bytes | None], height: int, width: int) -> C
 
     Equal to calling `benchmark.run_lengths.canonical_text` on each one.
     """
+    if _JOIN and 0 < height * width <= MAX_PIXELS and min(height, width) > 0:
+        joined, malformed = _JOIN((tuple(texts),), height * width)
+        return CanonicalTexts(joined, {index: _fault(texts[index], height, width) for index in malformed})
     present = [(index, text) for index, text in enumerate(texts) if text]
     tidy = _canonical_runs_of([text for _, text in present], height, width).canonical
     result = list(texts)
@@ -55,6 +66,10 @@ def union_of_texts(
     if len(tracks) == 1:
         return _all_canonical(tracks[0], height, width)
     pixels = height * width
+    if _JOIN and 0 < pixels <= MAX_PIXELS and min(height, width) > 0:
+        joined, malformed = _JOIN(tuple(tuple(track) for track in tracks), pixels)
+        if not malformed:
+            return joined
     stride = pixels + 1  # one more, so that a run at the end of a frame does not touch the next frame
     starts, ends = [], []
     for track in tracks:
@@ -157,6 +172,14 @@ def _all_canonical(texts: Sequence[bytes | None], height: int, width: int) -> tu
     for index, error in sorted(tidy.errors.items()):
         raise _at(index, error)
     return tidy.texts
+
+
+def _fault(text: bytes | None, height: int, width: int) -> MaskError:
+    try:
+        canonical_text(text, height, width)
+    except MaskError as error:
+        return error
+    raise RuntimeError("the compiled and the readable decoder disagree about a text")
 
 
 def _at(position: int, error: MaskError) -> MaskError:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -38,7 +38,7 @@ Objects = tuple[str, ...]
 
 
 class Claim(NamedTuple):
-    """That the track predicted for a role of an expression is this truth."""
+    """The track predicted for a role of an expression, which is to be compared with a truth."""
 
     expression_id: str
     role: Role
@@ -46,7 +46,7 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """A truth track, with its counts against a prediction without pixels and against what claims to be it."""
+    """A truth track, with its counts against a prediction without pixels and against what was predicted."""
 
     track: MaskTrack
     alone: Counts
@@ -136,11 +136,12 @@ def _submit(
     }
     claims: dict[Objects, dict[Claim, MaskTrack]] = {}
     for expression_id, by_role in objects_of.items():
-        for role, objects in by_role.items():
+        for truth_role, objects in by_role.items():
             own = claims.setdefault(objects, {})
-            track = _claimed(answers.get(expression_id), role)
-            if track is not None:
-                own[Claim(expression_id, role)] = track
+            for role in _compared_roles(answers.get(expression_id), truth_role, by_role):
+                track = _claimed(answers.get(expression_id), role)
+                if track is not None:
+                    own[Claim(expression_id, role)] = track
     # Truths are queued before the expressions that wait for them, so no thread waits for ever.
     truths = {
         objects: pool.submit(_count_truth, dataset.truth(video, objects), own, engine, (video, objects))
@@ -163,6 +164,18 @@ def _objects(expression: Expression, wanted: bool) -> dict[Role, Objects]:
     if expression.is_interaction:
         roles[Role.TARGET] = tuple(sorted(set(expression.target_ids)))
     return roles
+
+
+def _compared_roles(
+    answer: StoredPrediction | None, truth_role: Role, roles: Collection[Role]
+) -> tuple[Role, ...]:
+    """The roles whose predictions will be compared with a truth.
+
+    Whether roles are swapped is asked of every interaction, and first of its actor.
+    """
+    if truth_role is Role.TARGET and Role.ACTOR in roles and _shows_both(answer):
+        return (Role.TARGET, Role.ACTOR)
+    return (truth_role,)
 
 
 def _count_truth(
@@ -220,7 +233,7 @@ def _count(asked: Asked, truth_role: Role, predicted_role: Role) -> Counts:
     if predicted is None:
         return truth.alone
     known = truth.claimed.get(Claim(asked.expression.expression_id, predicted_role))
-    if known is not None and truth_role is predicted_role:
+    if known is not None:
         return known
     try:
         radius = boundary_radius(truth.track.height, truth.track.width)
@@ -238,15 +251,20 @@ def _count(asked: Asked, truth_role: Role, predicted_role: Role) -> Counts:
 
 
 def _role_outcome(asked: Asked, counts: Mapping[Role, Counts]) -> RoleOutcome:
-    actor, target = _claimed(asked.answer, Role.ACTOR), _claimed(asked.answer, Role.TARGET)
+    target = _claimed(asked.answer, Role.TARGET)
     shown = target is not None and not target.is_empty
     swapped = None
-    if asked.expression.is_interaction and shown and actor is not None and not actor.is_empty:
+    if asked.expression.is_interaction and _shows_both(asked.answer):
         # The second half is rarely asked for: most predicted actors lie on the true one.
         swapped = _is_misplaced(asked, counts, Role.ACTOR, Role.TARGET) and _is_misplaced(
             asked, counts, Role.TARGET, Role.ACTOR
         )
     return RoleOutcome(asked.expression.is_interaction, target is not None, shown, swapped)
+
+
+def _shows_both(answer: StoredPrediction | None) -> bool:
+    tracks = (_claimed(answer, role) for role in (Role.ACTOR, Role.TARGET))
+    return all(track is not None and not track.is_empty for track in tracks)
 
 
 def _is_misplaced(asked: Asked, counts: Mapping[Role, Counts], own: Role, other: Role) -> bool:

@@ -16,6 +16,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -26,7 +27,7 @@ from benchmark.errors import MaskError, UsageError
 from benchmark.masks import decode_track, encode_track
 from benchmark.metrics import compiled_engine, device_engine, packed_engine
 from benchmark.metrics.definition import COLUMNS, Counts, check_radius, frame_counts
-from benchmark.types import MaskTrack
+from benchmark.types import BoolMasks, MaskTrack
 
 ENGINES = ("auto", "reference", "numpy", "cpu", "cuda")
 
@@ -73,8 +74,10 @@ def group_counts(
             (len(truth), truth.height, truth.width), (len(predicted), predicted.height, predicted.width)
         )
     if chosen == "reference":
-        dense = decode_track(truth)
-        counts = [_reference_counts(dense, decode_track(predicted), radius) for predicted in predictions]
+        dense = _decoded(truth, "truth")
+        counts = [
+            _reference_counts(dense, _decoded(predicted, "prediction"), radius) for predicted in predictions
+        ]
         return np.array(counts, np.int64).reshape(len(predictions), len(truth), len(COLUMNS))
     count = {
         "cpu": compiled_engine.group_counts,
@@ -180,6 +183,14 @@ def _say_once_that_it_is_slower() -> None:
         "slower. A C compiler at installation brings it back.",
         compiled_engine.MISSING_REASON,
     )
+
+
+def _decoded(track: MaskTrack, side: str) -> BoolMasks:
+    try:
+        return decode_track(track)
+    except MaskError as error:
+        problem = error.problems[0]
+        raise MaskError(replace(problem, where=f"{problem.where} of the {side}")) from error
 
 
 def _reference_counts(truth: NDArray[Any], predicted: NDArray[Any], radius: int) -> Counts:

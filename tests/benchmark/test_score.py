@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmark import scoring
 from benchmark.errors import MaskError, OutputError, PredictionError, UsageError
 from benchmark.json_records import to_json
 from benchmark.masks import empty_track
+from benchmark.metrics.engines import group_counts, track_counts
 from benchmark.prediction_records import StoredPrediction
 from benchmark.protocol import load_protocols
 from benchmark.result_files import read_result
 from benchmark.score import default_output, main, score_predictions
 from benchmark.scoring import FrameSpool, answer_digest
 from benchmark.selection import select_expressions
-from benchmark.types import Role, Status
+from benchmark.types import MaskTrack, Role, Status
 from tests.benchmark.tiny_clips import (
     HEIGHT,
     WIDTH,
@@ -54,6 +56,56 @@ def test_no_number_depends_on_the_engine(engine: str) -> None:
     dataset = tiny_dataset()
     stored = random_answers(dataset)
     assert blocks(scored(dataset, stored, engine=engine)) == blocks(scored(dataset, stored))
+
+
+def test_truth_is_counted_once_for_all_expressions_of_the_same_objects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset = tiny_dataset()
+    stored = random_answers(dataset)
+    groups: list[tuple[MaskTrack, int]] = []
+    pairs: list[MaskTrack] = []
+
+    def group(truth: MaskTrack, predictions: list[MaskTrack], *rest: Any) -> Any:
+        groups.append((truth, len(predictions)))
+        return group_counts(truth, predictions, *rest)
+
+    def pair(truth: MaskTrack, *rest: Any) -> Any:
+        pairs.append(truth)
+        return track_counts(truth, *rest)
+
+    monkeypatch.setattr(scoring, "group_counts", group)
+    monkeypatch.setattr(scoring, "track_counts", pair)
+    scored(dataset, stored)
+    distinct = {
+        (video.video_id, tuple(sorted(set(ids))))
+        for video in dataset.videos
+        for one in video.expressions
+        for ids in ((one.actor_ids, one.target_ids) if one.is_interaction else (one.actor_ids,))
+    }
+    assert len(groups) == len(distinct)
+    assert max(count for _, count in groups) > 2  # among them one for "no prediction"
+    # A pair of its own is counted only where a predicted actor lay on the target: is the target on the actor?
+    interactions = [one for video in dataset.videos for one in video.expressions if one.is_interaction]
+    assert len(pairs) <= len(interactions)
+
+
+def test_a_mask_that_does_not_decode_is_named_among_its_group() -> None:
+    dataset = tiny_dataset()
+    stored = oracle_answers(dataset)
+    broken = MaskTrack(HEIGHT, WIDTH, (None, b"~~", None))
+    stored["clip0"]["1"] = dataclasses.replace(stored["clip0"]["1"], target=broken)
+    with pytest.raises(PredictionError, match="video clip0, expression 1, target, frame 1 of the prediction"):
+        scored(dataset, stored)
+
+
+def test_truth_that_does_not_decode_is_named() -> None:
+    dataset = tiny_dataset()
+    stored = random_answers(dataset)
+    broken = MaskTrack(HEIGHT, WIDTH, (None, None, b"~~"))
+    dataset = dataclasses.replace(dataset, tracks={**dataset.tracks, "0d": broken})
+    with pytest.raises(MaskError, match="video clip0, annotation 0d, frame 2 of the truth"):
+        scored(dataset, stored)
 
 
 def test_no_number_depends_on_the_order_of_the_prediction_file() -> None:

@@ -61,6 +61,7 @@ typedef struct {
     uint64_t *mask[2];
     ptrdiff_t column_words; /* from a column's masks to the next; 0 where they take turns in one place */
     int outlined;           /* sides, the truth first, whose border is there already */
+    int32_t first_tile, last_tile; /* where the sides without one may have bits */
     uint64_t *reach[2];
     uint8_t *known;
 } maps;
@@ -150,6 +151,8 @@ static bool prepare_maps(workspace *scratch, const layout *shape, int radius, si
     clear_words(all, 2 * mask_words);
     map->column_words = predictions ? 0 : (ptrdiff_t)column_words;
     map->outlined = 0;
+    map->first_tile = 0;
+    map->last_tile = shape->tiles - 1;
     map->known = predictions > 1 ? (uint8_t *)(lists + 3 * (tiles + 1)) : NULL;
     for (int kind = 0; kind < 2; kind++)
         map->reach[kind] = all + 2 * mask_words + 2 * border_words + (uint64_t)kind * reach_words;
@@ -519,6 +522,21 @@ static bool read_mask(reading *work, const mask_text *source, size_t mask, int32
     return count != 0;
 }
 
+/* Clears what an earlier prediction left in its tiles, and narrows these to where a new one has bits: its
+ * lines and the one before, which differs from it. */
+static void take_turns(const placed_runs *predicted, const box *around, const layout *shape,
+                       const column *own, maps *map) {
+    const int32_t lines_per_tile = shape->tile_words / shape->stride;
+    const int32_t first = predicted->line[0][0] - around->first_line;
+    const int32_t last = predicted->line[1][predicted->runs - 1] - around->first_line;
+    const ptrdiff_t start = (ptrdiff_t)map->first_tile * shape->tile_words;
+    const uint64_t words = (uint64_t)(map->last_tile - map->first_tile + 1) * (uint64_t)shape->tile_words;
+    clear_words(own->mask[1] + start, words);
+    clear_words(map->border[1] + start, words);
+    map->first_tile = (first > 0 ? first - 1 : 0) / lines_per_tile;
+    map->last_tile = last / lines_per_tile;
+}
+
 /* All predictions of a group against the truth within column k. The truth's lines, its border and what that
  * reaches are made for the first prediction that asks and serve all others. */
 static void count_group_column(const reading *work, const text_group *group, int32_t height,
@@ -526,9 +544,11 @@ static void count_group_column(const reading *work, const text_group *group, int
                                const disk_plan *plan) {
     const column own = column_of(shape, map, k);
     const uint64_t words = (uint64_t)(shape->tiles + 1) * (uint64_t)shape->tile_words;
-    bool clear = !k;
     if (map->known) memset(map->known, 0, (size_t)shape->tiles);
     map->outlined = 0;
+    map->first_tile = 0;
+    map->last_tile = shape->tiles - 1;
+    for (int side = 0; k && side < 2; side++) clear_words(own.mask[side], words);
     for (size_t i = 0; i < group->predictions; i++) {
         const placed_runs *predicted = &work->placed[i + 1];
         int64_t *counts = group->counts + i * group->counts_step;
@@ -536,12 +556,11 @@ static void count_group_column(const reading *work, const text_group *group, int
             counts[2] += map->border_bits[0];
             continue;
         }
+        if (map->outlined) take_turns(predicted, around, shape, &own, map);
         for (int side = map->outlined; side < 2; side++) {
-            if (!clear) clear_words(own.mask[side], words);
             fill_runs(&work->placed[side ? i + 1 : 0], height, around, shape, k, work->bounds, own.mask[side]);
             repeat_last_line(shape, &own, side);
         }
-        clear = false;
         count_column(shape, &own, map, plan, counts);
         map->outlined = 1;
     }

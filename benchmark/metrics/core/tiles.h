@@ -129,7 +129,7 @@ INLINE tile TILED(reach)(const uint64_t *words, ptrdiff_t stride, const disk_pla
     return x;
 }
 
-/* Makes the borders, counts their bits and those of the intersection, and notes which tiles have border
+/* In the tiles from `first_tile` to `last_tile`: makes the borders, counts their bits and those of the intersection, and notes which tiles have border
  * bits. `whole` says that a tile is one line, `from` which side is the first without a border: 1 where the
  * truth has met an earlier prediction. */
 INLINE void TILED(outline)(const layout *shape, const column *own, maps *map, const bool whole,
@@ -141,10 +141,10 @@ INLINE void TILED(outline)(const layout *shape, const column *own, maps *map, co
     vector common = zero(), border_bits[2] = {zero(), zero()};
     int32_t places[2] = {0, 0};
     for (int side = from; side < 2; side++) {
-        x[side] = TILED(load_tile)(own->mask[side]);
+        x[side] = TILED(load_tile)(own->mask[side] + (ptrdiff_t)map->first_tile * TILE_WORDS);
         south[side] = TILED(south_of)(x[side], last_row);
     }
-    for (int32_t t = 0; t < tiles; t++) {
+    for (int32_t t = map->first_tile; t <= map->last_tile; t++) {
         const ptrdiff_t at = (ptrdiff_t)t * TILE_WORDS;
         if (t == tiles - 1) valid = TILED(load_tile)(own->valid_at_end);
         /* Beyond the last line a mask may hold its repetition, which is not counted. */

@@ -1,0 +1,3 @@
+def join(
+    tracks: tuple[tuple[bytes | None, ...], ...], pixels: int, /
+) -> tuple[tuple[bytes | None, ...], list[int]]: ...
