@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmark.command_line import parser, run_command
 from benchmark.stored_files import write_json
 from submissions.checking import Checked, check_submission
-from submissions.choices import add_dataset_flags, chosen_dataset
+from submissions.choices import add_dataset_flags, chosen_dataset, zip_words
 from submissions.expected import expected_of
 from submissions.problems import PLACES_KEPT, PLACES_SHOWN, format_findings
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     command.add_argument("--all", action="store_true", help="show every place, not the first few")
     command.add_argument("--report", type=Path, metavar="JSON", help="also write the report as JSON")
     chosen = command.parse_args(arguments)
-    checked = check_submission(chosen.zip, expected_of(chosen_dataset(chosen)))
+    checked = check_submission(chosen.zip, expected_of(chosen_dataset(chosen)), words=zip_words(chosen))
     if chosen.report is not None:
         write_json(chosen.report, checked.report())
     print(format_check(checked, chosen.zip.name, PLACES_KEPT if chosen.all else PLACES_SHOWN))

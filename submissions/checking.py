@@ -116,11 +116,12 @@ class SubmissionReader:
     """A checked submission in the form that scoring reads: one video at a time."""
 
     def __init__(self, checked: Checked) -> None:
-        if checked.answers is None or checked.card is None:
-            raise ValueError("the check kept no answers, or did not pass")
+        if checked.answers is None:
+            raise ValueError("the check kept no answers")
         self.expected = checked.expected
         self.spool = checked.answers
-        self.adapter: AdapterInfo | None = adapter_facts(checked.card)
+        self.card = checked.card
+        self.adapter: AdapterInfo | None = adapter_facts(checked.card) if checked.card else None
         self.dataset_name: str | None = checked.expected.dataset
         self.dataset_digest: str | None = None  # a zip names expressions and frames, not a version
         self.run: Mapping[str, Any] = {
@@ -153,11 +154,13 @@ def check_submission(
     *,
     spool: Spool | None = None,
     limits: Limits | None = None,
+    words: str | None = None,
 ) -> Checked:
     """Check a zip against what a dataset expects.
 
     Args:
         spool: keeps the decoded masks for scoring, as long as it is open.
+        words: the zip and the flags of its dataset as a repair command names them.
 
     Raises:
         PredictionError: when the file cannot be opened.
@@ -172,7 +175,7 @@ def check_submission(
         if spool is not None:
             spool.add(answer, data)
 
-    decoded = decode_safely(path, expected, take, limits)
+    decoded = decode_safely(path, expected, take, limits, words)
     findings = decoded.findings
     card = read_model_card(decoded.model, findings) if decoded.model is not None else None
     whole = {

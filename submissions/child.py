@@ -56,7 +56,7 @@ def main() -> None:
             file,
             expected,
             limits,
-            order["shown"],
+            order["words"],
             lambda answer: write_record(output, Record.ANSWER, pack_answer(answer)),
             Share(*order["share"]),
         )

@@ -34,3 +34,15 @@ def dataset_words(chosen: argparse.Namespace) -> str:
     words += ["--data-root", str(chosen.data_root)] if chosen.data_root is not None else []
     words += ["--split", chosen.split] if chosen.split != "val" else []
     return "".join(f" {shlex.quote(word)}" for word in words)
+
+
+def zip_words(chosen: argparse.Namespace) -> str:
+    """The zip of a command with the flags of its dataset, as words for a command to be printed."""
+    return shlex.quote(str(chosen.zip)) + dataset_words(chosen)
+
+
+def remote_words(name: str, dataset: Dataset) -> str:
+    """The same for someone whose folders we do not know."""
+    known = argparse.Namespace(dataset=dataset.name, data_root=None, split=dataset.split)
+    root = "" if dataset.name == DEFAULT_DATASET else " --data-root DIR"
+    return shlex.quote(name) + dataset_words(known) + root

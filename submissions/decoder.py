@@ -71,16 +71,16 @@ class _Zip:
 
 
 def decode(
-    file: FileBytes, expected: Expected, limits: Limits, shown: str, sink: AnswerSink, share: Share
+    file: FileBytes, expected: Expected, limits: Limits, words: str, sink: AnswerSink, share: Share
 ) -> Decoded:
     """Decode a share of a submission; complete answers go to `sink` as they come.
 
     Args:
-        shown: the zip's name, for commands in messages.
+        words: the zip and the flags of its dataset, for commands in messages.
     """
     known = Decoded()
     directory = read_directory(file, limits, known.findings)
-    known.layout = find_layout(directory, expected, shown, known.findings)
+    known.layout = find_layout(directory, expected, words, known.findings)
     if share.index == 0:
         report_unexpected(directory, known.layout, expected, known.findings)
         known.model = _read_model(file, directory, known)

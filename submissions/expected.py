@@ -52,7 +52,8 @@ class Expected:
         """How much a submission on this dataset may ask of us."""
         most = max((video.masks for video in self.videos), default=0)
         pixels = max((video.height * video.width for video in self.videos), default=1)
-        return limits_for(self.masks, most, pixels)
+        folders = sum(1 + 3 * len(video.sentences) for video in self.videos)  # expression, actor, target
+        return limits_for(self.masks, folders, most, pixels)
 
     def to_bytes(self) -> bytes:
         """The text that tells the decoder process."""

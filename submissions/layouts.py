@@ -79,11 +79,11 @@ class Layout:
         return f"{self.root}{inner}{role.value}/"
 
 
-def find_layout(directory: Directory, expected: Expected, shown: str, findings: Findings) -> Layout | None:
+def find_layout(directory: Directory, expected: Expected, words: str, findings: Findings) -> Layout | None:
     """The layout of a zip; `None` when nothing in it can be a prediction on this dataset.
 
     Args:
-        shown: the zip's name, for commands in messages.
+        words: the zip and the flags of its dataset, for commands in messages.
     """
     lines = [name for name in directory.usable() if name.endswith(SUFFIX)]
     pngs = list(itertools.islice(_pngs(directory), SAMPLE))
@@ -93,20 +93,20 @@ def find_layout(directory: Directory, expected: Expected, shown: str, findings: 
     if layout is None:
         if not len(directory) and findings.errors:
             return None  # what is wrong with the archive has been said
-        _say_what_it_is(list(itertools.islice(directory.usable(), SAMPLE)), pngs, expected, shown, findings)
+        _say_what_it_is(list(itertools.islice(directory.usable(), SAMPLE)), pngs, expected, findings)
     elif not layout.accepted:
         findings.add(
             "wrong-root",
             layout.root or "zip",
             expected="model.json and masks/, or video folders, at the top of the zip",
             found=_named_root(layout),
-            fix=_repair(shown),
+            fix=_repair(words),
         )
     return layout
 
 
-def _repair(shown: str) -> str:
-    return f"python -m submissions.pack {shown} -o repaired.zip --model model.json"
+def _repair(words: str) -> str:
+    return f"python -m submissions.pack {words} -o repaired.zip --model model.json"
 
 
 def _pngs(directory: Directory) -> Iterator[str]:
@@ -168,9 +168,7 @@ def _named_root(layout: Layout) -> str:
     return f"a zip made around the folder {layout.root}"
 
 
-def _say_what_it_is(
-    names: list[str], pngs: list[str], expected: Expected, shown: str, findings: Findings
-) -> None:
+def _say_what_it_is(names: list[str], pngs: list[str], expected: Expected, findings: Findings) -> None:
     """Name what a zip is that holds nothing of this dataset."""
     described = f"{expected.dataset} {expected.split}, videos such as {expected.videos[0].video_id}"
     tails = {name.rsplit("/", 1)[-1] for name in names}

@@ -16,7 +16,7 @@ LINE_BYTES = 32 * MIB  # one answer: two tracks
 RATIO = 200  # declared size against compressed size ...
 RATIO_FREE_BYTES = MIB  # ... of members above this size; small ones may be as regular as they like
 NAME_BYTES = 512
-SPARE_MEMBERS = 1000  # system files and directory entries beside what is expected
+SPARE_MEMBERS = 1000  # system files and folders around the tree, beside what is expected
 PNG_CHUNKS = 1024  # encoders cut pixels into chunks of 8 KiB and more
 PNG_EXTRA_BYTES = 16 << 10  # palette, time stamps and comments together
 
@@ -39,11 +39,12 @@ class Limits:
     wall_seconds: int
 
 
-def limits_for(masks: int, masks_of_a_video: int, pixels: int) -> Limits:
+def limits_for(masks: int, folders: int, masks_of_a_video: int, pixels: int) -> Limits:
     """The limits of a dataset.
 
     Args:
         masks: frames of all expressions, both roles.
+        folders: of a PNG tree; many programs write a member for each.
         masks_of_a_video: the same of the video that has most.
         pixels: of the largest frame.
     """
@@ -52,7 +53,7 @@ def limits_for(masks: int, masks_of_a_video: int, pixels: int) -> Limits:
     seconds = BASE_SECONDS + int(masks * MASK_SECONDS)
     return Limits(
         zip_bytes=64 * MIB + masks * per_mask,
-        members=masks + masks // 50 + SPARE_MEMBERS,  # a directory entry per expression and role
+        members=masks + folders + SPARE_MEMBERS,
         member_bytes=64 * MIB + 4 * masks_of_a_video * per_mask,
         total_bytes=256 * MIB + 4 * masks * per_mask,
         memory_bytes=BASE_MEMORY + MEMBER_MEMORY * masks,

@@ -177,25 +177,31 @@ def template(adapter: AdapterInfo | None) -> str:
     """A model.json to fill in, with what an adapter says about its model already there."""
     roles = adapter.roles if adapter else tuple(Role)
     seen = [one.partition(":") for one in (adapter.trained_on if adapter else ())]
-    card = ModelCard(
-        name=adapter.name if adapter else PLACEHOLDER,
-        version=adapter.version if adapter else PLACEHOLDER,
-        team=None,
-        contact=None,
-        links=Links(None, None, None, None),
-        licence=adapter.licence if adapter else None,
-        parameters=adapter.parameters if adapter else None,
-        base_models=adapter.base_models if adapter else (),
-        trained_on=tuple(
-            TrainedOn(dataset, split or "unknown", Strength.WEAK, None) for dataset, _, split in seen
-        ),
-        track=Track.OPEN,
-        inputs=Inputs.OFFLINE,
-        roles=roles,
-        speed=None,
-        released=None,
-        notes=None,
+    return card_text(
+        ModelCard(
+            name=adapter.name if adapter else PLACEHOLDER,
+            version=adapter.version if adapter else PLACEHOLDER,
+            team=None,
+            contact=None,
+            links=Links(None, None, None, None),
+            licence=adapter.licence if adapter else None,
+            parameters=adapter.parameters if adapter else None,
+            base_models=adapter.base_models if adapter else (),
+            trained_on=tuple(
+                TrainedOn(dataset, split or "unknown", Strength.WEAK, None) for dataset, _, split in seen
+            ),
+            track=Track.OPEN,
+            inputs=Inputs.OFFLINE,
+            roles=roles,
+            speed=None,
+            released=None,
+            notes=None,
+        )
     )
+
+
+def card_text(card: ModelCard) -> str:
+    """A model.json that says what a card says."""
     return json.dumps(to_json(card), indent=2) + "\n"
 
 

@@ -42,12 +42,21 @@ from submissions.expected import Expected, ExpectedVideo, expected_of
 from submissions.layouts import ANSWERS, MODEL, Form, Layout
 from submissions.limits import RATIO, RATIO_FREE_BYTES
 from submissions.mask_lines import member_name, write_lines
-from submissions.model_card import ModelCard, read_model_card, template
+from submissions.model_card import ModelCard, card_text, read_model_card, template
 from submissions.png_writing import write_png
 from submissions.problems import Findings, format_findings
 
 FORMS = ("rle", "png")
-MENDED = frozenset(("wrong-root", "model-missing", "model-unknown-key", "model-missing-key", "model-value"))
+MENDED = frozenset(
+    (
+        "wrong-root",
+        "model-missing",
+        "model-unknown-key",
+        "model-missing-key",
+        "model-value",
+        "roles-mismatch",
+    )
+)
 """Findings that packing a zip anew does away with."""
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same predictions give the same zip
 MANIFEST = "manifest.json"
@@ -206,10 +215,11 @@ def _refuse_missing(reader: PredictionReader, expected: Expected) -> None:
 
 
 def _model(path: Path, reader: PredictionReader) -> tuple[bytes, ModelCard]:
-    """The text and facts of model.json; where it is not there, a template takes its place."""
+    """The text and facts of model.json; where there is none, that of the zip or a template."""
     fresh = not path.is_file()
     if fresh:
-        write_atomically(path, template(reader.adapter).encode())
+        card = reader.card if isinstance(reader, SubmissionReader) else None
+        write_atomically(path, (card_text(card) if card else template(reader.adapter)).encode())
     text = path.read_bytes()
     findings = Findings()
     card = read_model_card(text, findings)

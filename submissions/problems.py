@@ -44,7 +44,12 @@ CATALOGUE: Mapping[str, Kind] = {
         Kind("not-a-zip", "archive", "the file is not a zip", _AGAIN),
         Kind("zip-directory", "archive", "the zip's table of contents is damaged", _AGAIN),
         Kind("zip-too-large", "archive", "the file is larger than any submission", _PACK),
-        Kind("too-many-members", "archive", "more members than this dataset can need", _PACK),
+        Kind(
+            "too-many-members",
+            "archive",
+            "more members than this dataset can need",
+            "make the zip with python -m submissions.pack FOLDER, which takes what is needed and no more",
+        ),
         Kind("member-too-large", "archive", "a member declares more bytes than it may hold", _PACK),
         Kind("total-too-large", "archive", "all members together declare more bytes than allowed", _PACK),
         Kind("ratio-too-high", "archive", "a member is compressed like a decompression bomb", _PACK),

@@ -28,6 +28,7 @@ from benchmark.stored_files import (
 )
 from submissions.check import format_check
 from submissions.checking import Checked, Spool, check_submission
+from submissions.choices import remote_words
 from submissions.entries import (
     FORMAT,
     RECEIPT,
@@ -97,11 +98,17 @@ class Office:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How receiving a zip ended."""
+    """How receiving a zip ended; `before` when its entry was there already."""
 
     accepted: bool
     entry: Entry | None
-    text: str
+    report: str
+    before: bool = False
+
+    @property
+    def text(self) -> str:
+        """What to tell whoever runs the command."""
+        return f"received before; nothing is added\n{self.report}" if self.before else self.report
 
 
 def receive_zip(path: Path, source: Source, office: Office) -> Outcome:
@@ -117,7 +124,8 @@ def receive_zip(path: Path, source: Source, office: Office) -> Outcome:
     if office.correction is not None:
         folder.find(office.correction.entry)
     with Spool(office.work) as spool:
-        checked = check_submission(path, office.expected, spool=spool)
+        words = remote_words(source.name, office.dataset)
+        checked = check_submission(path, office.expected, spool=spool, words=words)
         if checked.passed:
             outcome = _accept(checked, source, office, folder)
         else:
@@ -138,7 +146,8 @@ def _accept(checked: Checked, source: Source, office: Office, folder: EntryFolde
     )
     there = next((one for one in folder.all() if one.id == name), None)
     if there is not None:
-        return Outcome(True, there, f"{source.name}: received before, see {folder.path / name}")
+        report = _announced(there, folder, folder.receipt(there), checked, source)
+        return Outcome(True, there, report, before=True)
     result, receipt = _scored(checked, office)
     now = timestamp()
     entry = Entry(
@@ -215,7 +224,7 @@ def _report(checked: Checked, source: Source, outcome: Outcome, office: Office) 
     path = office.report_path(checked.zip_sha256)
     make_folder(path.parent)
     remove_unfinished(path.parent)
-    write_atomically(path.with_suffix(".txt"), f"{outcome.text}\n".encode("utf-8", "replace"))
+    write_atomically(path.with_suffix(".txt"), f"{outcome.report}\n".encode("utf-8", "replace"))
     write_json(path, report)  # last: it says that this zip is done
     line = json.dumps(
         {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -32,10 +33,19 @@ AnswerTaker = Callable[[Answer, bytes], None]
 """Takes a verified answer and the bytes it came as; called by one thread at a time."""
 
 
-def decode_safely(path: Path, expected: Expected, take: AnswerTaker, limits: Limits | None = None) -> Decoded:
+def decode_safely(
+    path: Path,
+    expected: Expected,
+    take: AnswerTaker,
+    limits: Limits | None = None,
+    words: str | None = None,
+) -> Decoded:
     """Decode a submission in locked-in processes; verified answers go to `take` in any order.
 
     A process that crashes, breaks its limits or answers nonsense becomes a finding.
+
+    Args:
+        words: the zip and the flags of its dataset as a command names them; by default its name alone.
 
     Raises:
         PredictionError: when the file cannot be opened.
@@ -64,7 +74,8 @@ def decode_safely(path: Path, expected: Expected, take: AnswerTaker, limits: Lim
             raise PredictionError("a submission is a zip file", where=str(path), found="a folder or device")
         with ThreadPoolExecutor(count, thread_name_prefix="decode") as pool:
             shares = [Share(index, count) for index in range(count)]
-            parts = list(pool.map(lambda share: _run(handle, path.name, limits, border, share), shares))
+            named = words or shlex.quote(path.name)
+            parts = list(pool.map(lambda share: _run(handle, named, limits, border, share), shares))
     finally:
         os.close(handle)
     whole = parts[0]
@@ -115,8 +126,8 @@ class _Border:
             self.take(answer, data)
 
 
-def _run(handle: int, shown: str, limits: Limits, border: _Border, share: Share) -> Decoded:
-    order = {"zip": handle, "limits": asdict(limits), "share": [share.index, share.count], "shown": shown}
+def _run(handle: int, words: str, limits: Limits, border: _Border, share: Share) -> Decoded:
+    order = {"zip": handle, "limits": asdict(limits), "share": [share.index, share.count], "words": words}
     with tempfile.TemporaryDirectory(prefix="decoder-") as empty:
         process = subprocess.Popen(
             [sys.executable, "-I", "-B", "-c", START, str(ROOT)],

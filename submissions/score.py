@@ -25,7 +25,7 @@ from benchmark.score import format_table, write_result
 from benchmark.stored_files import make_folder, write_json
 from submissions.check import format_check
 from submissions.checking import Spool, check_submission
-from submissions.choices import add_dataset_flags, chosen_dataset
+from submissions.choices import add_dataset_flags, chosen_dataset, zip_words
 from submissions.expected import expected_of
 from submissions.outcome import format_scores, score_checked, statement
 from submissions.receipt import make_receipt, write_receipt
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     dataset = chosen_dataset(chosen)
     output = chosen.output or chosen.zip.with_name(f"{chosen.zip.stem}-scores")
     with Spool() as spool:
-        checked = check_submission(chosen.zip, expected_of(dataset), spool=spool)
+        checked = check_submission(chosen.zip, expected_of(dataset), spool=spool, words=zip_words(chosen))
         print(format_check(checked, chosen.zip.name))
         if not checked.passed:
             return 1

@@ -136,7 +136,7 @@ def compare(stated: Statement, again: Statement, verdict: Verdict) -> None:
         verdict.contradictions.append("the facts in model.json are other ones than those of the receipt")
     if stated.statistics != again.statistics:
         verdict.contradictions.append("intervals are made in another way now than in the receipt")
-    for name in stated.scores.keys() | again.scores.keys():
+    for name in sorted(stated.scores.keys() | again.scores.keys()):
         if stated.scores.get(name) != again.scores.get(name):
             now = again.scores.get(name)
             verdict.contradictions.append(

@@ -65,7 +65,11 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decode without another process: for tests of what comes after decoding, of which there are many."""
 
     def decode_here(
-        path: Path, expected: Expected, take: AnswerTaker, limits: Limits | None = None
+        path: Path,
+        expected: Expected,
+        take: AnswerTaker,
+        limits: Limits | None = None,
+        words: str | None = None,
     ) -> Decoded:
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -73,7 +77,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
                 FileBytes(handle),
                 expected,
                 limits or expected.limits(),
-                path.name,
+                words or path.name,
                 lambda answer: take(answer, pack_answer(answer)),
                 Share(),
             )

@@ -6,6 +6,7 @@ import io
 import json
 import stat
 import struct
+import tempfile
 import zipfile
 import zlib
 from typing import Any
@@ -18,13 +19,14 @@ from hypothesis import strategies as st
 from benchmark.types import MaskTrack, Status
 from submissions import examples
 from submissions.answers import Answer
+from submissions.expected import Expected, ExpectedVideo
 from submissions.layouts import Form
 from submissions.limits import NAME_BYTES, PNG_CHUNKS
 from submissions.mask_lines import member_name, write_lines
 from submissions.png_writing import chunk, png_around
-from submissions.problems import CATALOGUE
+from submissions.problems import CATALOGUE, Findings
 from submissions.raw_zip import RawMember, raw_zip
-from submissions.zip_directory import CENTRAL, STORED
+from submissions.zip_directory import CENTRAL, STORED, FileBytes, read_directory
 from tests.submissions.conftest import Judge, decode_bytes
 
 IN_CHECKING = ("roles-mismatch", "all-empty", "no-target")  # told from the whole, after decoding
@@ -69,6 +71,22 @@ def test_zip_of_the_standard_library_with_folders_and_a_comment_passes() -> None
             archive.writestr(name, data)
         archive.comment = b"PK\x05\x06 is no end record here"
     assert codes(file.getvalue()) == set()
+
+
+def test_a_folder_entry_for_every_folder_is_no_member_too_many() -> None:
+    """`zip -r` writes one for each; trees of short videos have nearly as many folders as frames."""
+    sentences = {str(number): "a thing" for number in range(700)}
+    expected = Expected("short", "val", (ExpectedVideo("clip", 4, 5, ("00000",), sentences),))
+    tracks = [f"clip/{name}/{role}/" for name in sentences for role in ("actor", "target")]
+    folders = {"Annotations/", "clip/", *(f"clip/{name}/" for name in sentences), *tracks}
+    pngs = [f"{track}00000.png" for track in tracks]
+    members = [RawMember(name, b"") for name in [*sorted(folders), *pngs]]
+    findings = Findings()
+    with tempfile.TemporaryFile() as file:
+        file.write(raw_zip(members))
+        file.flush()
+        directory = read_directory(FileBytes(file.fileno()), expected.limits(), findings)
+    assert findings.codes == () and len(directory) == len(pngs)
 
 
 def test_streamed_zip_with_sizes_after_the_data_passes() -> None:

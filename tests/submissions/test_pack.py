@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from benchmark.masks import encode
 from benchmark.predictions import StoredPrediction
 from benchmark.types import AdapterInfo, MaskTrack, Role, Status
 from submissions import checking, examples, sandbox
+from submissions.check import main as check
 from submissions.checking import check_submission
 from submissions.expected import Expected, ExpectedVideo, expected_of
 from submissions.mask_lines import member_name
@@ -107,6 +109,39 @@ def test_a_run_becomes_a_submission_with_the_printed_line_alone(
     assert "model.json was written" in capsys.readouterr().out
     assert check_submission(Path("my.zip"), examples.EXPECTED).digest == FULL_DIGEST
     assert json.loads(Path("model.json").read_text())["name"] == "oracle"
+
+
+def test_a_tree_of_another_benchmark_is_repaired_by_the_command_that_check_prints(
+    tmp_path: Path, model: Path, on_data: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder around Annotations/, and no model.json: what packers for Ref-YouTube-VOS make."""
+    tree = examples.tree("valid/Annotations/{video}/{expression}/{role}/{frame}.png")
+    del tree["model.json"]
+    path = put(tmp_path / "their zip.zip", examples.zipped(tree))
+    assert check([str(path), *on_data]) == 1
+    told = capsys.readouterr().out
+    assert "a Ref-YouTube-VOS zip inside the folder valid/" in told
+    (command,) = [line for line in told.splitlines() if "-o repaired.zip" in line]
+    words = shlex.split(command.partition("submissions.pack ")[2])
+    words[words.index("repaired.zip")] = str(tmp_path / "repaired.zip")
+    words[words.index("model.json")] = str(model)
+    main(words)
+    assert check_submission(tmp_path / "repaired.zip", examples.EXPECTED).digest == FULL_DIGEST
+
+
+def test_facts_of_a_zip_are_kept_where_no_others_are_given(tmp_path: Path, on_data: list[str]) -> None:
+    wrong = put(tmp_path / "wrong.zip", examples.FAILING["wrong-root"]())
+    fresh = tmp_path / "model.json"
+    main([str(wrong), "-o", str(tmp_path / "my.zip"), "--model", str(fresh), *on_data])
+    assert json.loads(fresh.read_text()) == json.loads(examples.model_json())
+
+
+def test_roles_of_a_zip_are_mended_by_another_model_json(
+    tmp_path: Path, model: Path, on_data: list[str]
+) -> None:
+    wrong = put(tmp_path / "wrong.zip", examples.FAILING["roles-mismatch"]())
+    main([str(wrong), "-o", str(tmp_path / "my.zip"), "--model", str(model), *on_data])
+    assert check_submission(tmp_path / "my.zip", examples.EXPECTED).passed
 
 
 def test_template_waits_where_nothing_is_known_of_the_model(tmp_path: Path, on_data: list[str]) -> None:

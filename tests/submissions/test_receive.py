@@ -81,6 +81,10 @@ def test_a_submission_becomes_a_signed_entry_once(
     assert "received before" in capsys.readouterr().out
     assert folders(tmp_path) == [folder]
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    # The report of either zip tells the whole story.
+    reports = list((tmp_path / "received" / "reports").rglob("*.txt"))
+    assert len(reports) == 2
+    assert all("J&F" in one.read_text() and "receipt: signed" in one.read_text() for one in reports)
 
 
 def test_refused_zips_leave_a_report_and_no_entry(
