@@ -47,6 +47,7 @@ class Pages:
             signed=lambda value: f"{value:+.2f}".replace("-", "−"),
             count=lambda value: f"{value:,}",
             size=short_number,
+            size_class=size_class,
             short=shortened,
             https=https_link,
             file_name=file_name,
@@ -103,3 +104,11 @@ def short_number(value: int) -> str:
         if value >= unit:
             return f"{value / unit:.3g} {letter}"
     return str(value)
+
+
+def size_class(parameters: int | None) -> str:
+    """The group of a number of parameters that rows are filtered by."""
+    if parameters is None:
+        return "unknown"
+    edges = ((10**9, "under 1 B"), (5 * 10**9, "1 B to 5 B"), (10 * 10**9, "5 B to 10 B"))
+    return next((name for edge, name in edges if parameters < edge), "10 B and more")
