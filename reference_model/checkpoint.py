@@ -57,11 +57,24 @@ def save_checkpoint(folder: Path, model: Reviosa, recipe: Recipe, facts: Mapping
     Raises:
         OutputError: when the place cannot be written to.
     """
+    tokenizer: str = model.tokenizer.backend_tokenizer.to_str(pretty=True)
+    return save_weights(folder, own_weights(model), tokenizer, recipe, facts)
+
+
+def save_weights(
+    folder: Path, weights: Mapping[str, Tensor], tokenizer: str, recipe: Recipe, facts: Mapping[str, Any]
+) -> str:
+    """Write a checkpoint from its parts and return the digest of its weights.
+
+    Args:
+        tokenizer: the content of `tokenizer.json`.
+
+    Raises:
+        OutputError: when the place cannot be written to.
+    """
     make_folder(folder)
-    weights = own_weights(model)
     digest = weights_digest(weights)
     write_tensors(folder / "model.safetensors", weights)
-    tokenizer: str = model.tokenizer.backend_tokenizer.to_str(pretty=True)
     write_atomically(folder / "tokenizer.json", f"{tokenizer}\n".encode())
     written = {"format": FORMAT, "weights_digest": digest, "recipe": asdict(recipe), "training": dict(facts)}
     write_json(folder / "config.json", written)

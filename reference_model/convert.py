@@ -1,12 +1,18 @@
 """Bring released weights in, and bring models out again.
 
-Original InternVL2.5 folders and sam2 files become folders for transformers. What goes in is checked name
-by name: missing, unknown and mis-shaped weights are listed, and nothing is written then. A pickle is read
-as tensors only; code in it is refused. Numbers are kept as they are stored, bit for bit.
+Original InternVL2.5 folders and sam2 files become folders for transformers. Released ReVIOSa folders, and
+training files together with what the training began with, become checkpoints that `predict` and
+`benchmark.evaluate --adapter reviosa` read; such a checkpoint goes out again as a released folder. What
+goes in is checked name by name: missing, unknown and mis-shaped weights are listed, and nothing is written
+then. A pickle is read as tensors only; code in it is refused. Numbers are kept as they are stored, bit for
+bit, but for LoRA, which is merged in float32 and rounded once.
 
     python -m reference_model.convert --internvl InternVL2_5-1B --output converted/internvl-1b
     python -m reference_model.convert --sam2 sam2_hiera_large.pt --output converted/sam2-large
-    python -m reference_model.convert --sam2 sam2.1_hiera_tiny.pt --output converted/sam2.1-tiny
+    python -m reference_model.convert --released ReVIOSa-1B --output converted/reviosa-1b
+    python -m reference_model.convert --training iter_10000.pth --internvl InternVL2_5-1B \\
+        --sam2 sam2_hiera_large.pt --template qwen_chat --output converted/mine
+    python -m reference_model.convert --checkpoint converted/mine --output hub/mine
 """
 
 from __future__ import annotations
@@ -17,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.command_line import parser, run_command
 from benchmark.errors import UsageError
+from benchmark.provenance import collect
 from reference_model.environment import require_packages
 
 if TYPE_CHECKING:
@@ -95,23 +102,69 @@ def build_parser() -> Any:
     command = parser("reference_model.convert", __doc__)
     command.add_argument("--internvl", type=Path, help="original InternVL2_5 folder")
     command.add_argument("--sam2", type=Path, help="sam2 or sam2.1 file (.pt)")
+    command.add_argument("--released", type=Path, help="released ReVIOSa folder")
+    command.add_argument(
+        "--training", type=Path, help="training file (.pth), or DeepSpeed's folder of that name"
+    )
+    command.add_argument(
+        "--checkpoint", type=Path, help="checkpoint of ours, to be written as a released folder"
+    )
+    command.add_argument("--template", help="chat template of --training: qwen_chat (1B) or phi3_chat (4B)")
+    command.add_argument(
+        "--lora-scale", type=float, default=2.0, help="alpha over rank of --training (default: 2)"
+    )
     command.add_argument("--output", type=Path, required=True, help="folder to write")
     return command
+
+
+SOURCES = ("internvl", "sam2", "released", "training", "checkpoint")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Convert one model."""
     options = build_parser().parse_args(arguments)
-    if (options.internvl is None) == (options.sam2 is None):
-        raise UsageError("one source is needed", where="command line", expected="--internvl or --sam2")
+    given = {name for name in SOURCES if getattr(options, name) is not None}
+    whole = {"training", "internvl", "sam2"}
+    if given != whole and (len(given) != 1 or "training" in given):
+        raise UsageError(
+            "one source is needed",
+            where="command line",
+            expected="--internvl, --sam2, --released or --checkpoint alone, "
+            "or --training with --internvl and --sam2",
+            found=" ".join(f"--{name}" for name in SOURCES if name in given) or "none",
+        )
+    if ("training" in given) != (options.template is not None):
+        raise UsageError("--template goes with --training, which needs it", where="--template")
+    if not 0 < options.lora_scale < float("inf"):
+        raise UsageError("not a scale", where="--lora-scale", found=str(options.lora_scale))
     require_packages()
-    if options.internvl is not None:
-        digest = convert_internvl(options.internvl, options.output)
-    else:
-        digest = convert_sam2(options.sam2, options.output)
+    digest = _convert(options, given, collect("reference_model.convert", arguments, {}))
     print(f"digest {digest}")
     print(options.output)
     return 0
+
+
+def _convert(options: Any, given: set[str], provenance: dict[str, Any]) -> str:
+    from reference_model import released_folders
+
+    output = options.output
+    if "training" in given:
+        return released_folders.convert_training(
+            options.training,
+            options.internvl,
+            options.sam2,
+            output,
+            options.template,
+            options.lora_scale,
+            provenance,
+        )
+    if "released" in given:
+        return released_folders.convert_released(options.released, output, provenance)
+    if "checkpoint" in given:
+        return released_folders.write_released(options.checkpoint, output)
+    if "internvl" in given:
+        return convert_internvl(options.internvl, output)
+    return convert_sam2(options.sam2, output)
 
 
 if __name__ == "__main__":

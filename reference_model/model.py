@@ -114,6 +114,14 @@ class Reviosa(nn.Module):
         """Token ids of a known answer, with the end of the turn."""
         return self._encode(answer_text(self.config.prompts, self.config.tokens, answer))
 
+    def until_stop(self, ids: list[int]) -> list[int]:
+        """The ids of an answer up to and with the text that ends it, where a text does and not a token."""
+        stop = self.config.prompts.stop_text
+        if stop is None:
+            return ids
+        ends = (end for end in range(1, len(ids)) if stop in self.tokenizer.decode(ids[:end]))
+        return ids[: next(ends, len(ids))]
+
     def teach(
         self,
         pixels_BFCSS: Tensor,

@@ -135,6 +135,7 @@ class _OpenVideo:
             model.end_id,
             model.config.prompts.max_answer_tokens,
         )
+        written = [model.until_stop(ids) for ids in written]
         # (expression, role) of every object to follow; the first token of a role counts.
         found = [
             (number, role, hidden[number][ids.index(token)])

@@ -52,7 +52,7 @@ def frames_text(config: PromptConfig, tokens: TokenNames, frames: int, tokens_pe
     """The part of a prompt that stands for the frames."""
     one = tokens.image_start + tokens.image * tokens_per_frame + tokens.image_end
     if not config.label_frames:
-        return one * frames
+        return config.before_frames + config.between_frames.join([one] * frames)
     return " ".join(f"frame{number + 1} {one}" for number in range(frames))
 
 

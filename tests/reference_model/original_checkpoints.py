@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reference_model.config import MaskDecoderConfig
+from reference_model import released_recipes
+from reference_model.config import MaskDecoderConfig, Recipe
+from reference_model.internvl_weights import read_size
 from tests.reference_model.golden import peer_cases as cases
 
 GOLDEN = Path(__file__).parent / "golden" / "peers.json"
@@ -73,3 +76,32 @@ def write_sam2(path: Path, weights: dict[str, Tensor] | None = None, case: str =
     """A sam2 file."""
     torch.save({"model": weights_of(case) if weights is None else weights}, path)
     return path
+
+
+def small_recipe() -> Recipe:
+    """A released recipe of the small size."""
+    recipe = released_recipes.reviosa_1b()
+    size = read_size(cases.CONFIG, "small")
+    return dataclasses.replace(
+        recipe, name="small", model=dataclasses.replace(recipe.model, vision_language=size)
+    )
+
+
+def write_released(folder: Path, weights: dict[str, Tensor] | None = None, **config: Any) -> Path:
+    """A released ReVIOSa folder."""
+    written = {"model_type": "sa2va_chat", "template": "qwen_chat"} | config
+    return write_internvl(folder, weights_of("sa2va") if weights is None else weights, **written)
+
+
+def write_training(folder: Path, trained: dict[str, Tensor] | None = None) -> tuple[Path, Path, Path]:
+    """A training file, and the InternVL folder and the SAM2 file that the training began with."""
+    first = cases.FIRST_ADDED
+    base = weights_of("internvl")
+    for name in ("language_model.model.embed_tokens.weight", "language_model.lm_head.weight"):
+        base[name] = base[name][:first].clone()
+    internvl = write_internvl(folder / "internvl", base, llm_config=cases.LANGUAGE | {"vocab_size": first})
+    write_tokenizer(internvl, cases.TOKENS[:first])
+    sam2 = write_sam2(folder / "sam2.pt")
+    path = folder / "iter_10.pth"
+    torch.save({"state_dict": weights_of("training") if trained is None else trained}, path)
+    return path, internvl, sam2

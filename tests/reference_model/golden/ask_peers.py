@@ -84,6 +84,42 @@ def language_outputs(model: Any) -> Asked:
     return {"tower": tower, "visual": visual, "hidden": hidden, "logits": output.logits[0]}
 
 
+def ask_training() -> tuple[dict[str, list[int]], Asked]:
+    """A LoRA training of the language part, as its file names the weights, merged by peft.
+
+    It begins with the words before the added tokens, and adds those.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    folder = "internvl.model.internvl_chat"
+    settings = cases.CONFIG | {"llm_config": cases.LANGUAGE | {"vocab_size": cases.FIRST_ADDED}}
+    config = importlib.import_module(f"{folder}.configuration_internvl_chat").InternVLChatConfig(**settings)
+    model = importlib.import_module(f"{folder}.modeling_internvl_chat").InternVLChatModel(config)
+    fill(model)
+    model.language_model.resize_token_embeddings(len(cases.TOKENS))
+    targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    lora = LoraConfig(
+        r=cases.LORA_RANK,
+        lora_alpha=cases.LORA_RANK * cases.LORA_SCALE,
+        lora_dropout=0.05,
+        bias="none",
+        task_type="CAUSAL_LM",
+        target_modules=targets,
+    )
+    model.language_model = get_peft_model(model.language_model, lora)
+    names = [
+        name
+        for name in model.state_dict()
+        if "lora_" in name or "mlp1." in name or name.endswith(("lm_head.weight", "embed_tokens.weight"))
+    ]
+    shapes = {f"mllm.model.{name}": list(model.state_dict()[name].shape) for name in names}
+    values = cases.weights(shapes)
+    stored = {name: torch.from_numpy(values[f"mllm.model.{name}"]) for name in names}
+    model.load_state_dict(stored, strict=False)
+    model.language_model = model.language_model.merge_and_unload()
+    return shapes, language_outputs(model.eval())
+
+
 def small_sam2(modules: Any, image_encoder: Any, **rules: Any) -> Any:
     """A SAM2 of the published layout with a small trunk; `rules` are what versions differ in."""
     position = partial(modules["PositionEmbeddingSine"], normalize=True, scale=None, temperature=10000)
@@ -281,9 +317,13 @@ def ask_sa2va(root: Path) -> tuple[dict[str, list[int]], Asked]:
     with torch.no_grad():
         prompts = model.text_hidden_fcs(outputs["hidden"][list(cases.ROLE_POSITIONS)])
     found = {**outputs, "prompts": prompts}
+    tracker = model.grounding_encoder.sam2_model
     for role, prompt in zip(("actor", "target"), prompts, strict=True):
-        tracked = track(model.grounding_encoder.sam2_model, prompt[None, None], language=True)
+        tracked = track(tracker, prompt[None, None], language=True)
         found |= {f"{role}_{name}": value for name, value in tracked.items() if name == "masks"}
+    with torch.no_grad():  # the same object, but every frame says that it is not there
+        tracker.sam_mask_decoder.pred_obj_score_head.layers[2].bias.fill_(cases.ABSENT)
+    found["absent_masks"] = track(tracker, prompts[:1, None], language=True)["masks"]
     return shapes, found
 
 
@@ -320,6 +360,10 @@ def main() -> None:
     shapes |= sam_shapes
     asked |= sam_asked
     shapes["sa2va"], asked["sa2va"] = ask_sa2va(options.sa2va)
+    shapes["training"], asked["training"] = ask_training()
+    for name, shape in shapes["sa2va"].items():
+        if "sam_mask_decoder." in name or name.startswith("text_hidden_fcs."):
+            shapes["training"][name] = shape
     written = {
         "commits": {name: commit_of(getattr(options, name)) for name in ("internvl", "sam2", "sa2va")},
         "outputs": {name: kept(outputs) for name, outputs in asked.items()},

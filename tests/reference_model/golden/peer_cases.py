@@ -89,6 +89,10 @@ TOKENS = (
     *("[SEG]", "<p>", "</p>", "<vp>", "</vp>", "[SEG_OBJ]"),
 )
 """Word number i is token i; there are as many as `vocab_size`."""
+FIRST_ADDED = TOKENS.index("[SEG]")
+ABSENT = -5.0  # bias of the object score when the object is not there
+LORA_RANK = 4
+LORA_SCALE = 2
 
 TRUNK = {"embed_dim": 16, "num_heads": 1, "stages": [1, 1, 2, 1], "global_att_blocks": [3]}
 WINDOWS = {"window_pos_embed_bkg_spatial_size": [7, 7], "window_spec": [8, 4, 8, 4]}
