@@ -19,14 +19,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
 FAMILIES: Mapping[str, Coordinates] = {
-    # Source: Qwen2.5-VL technical report (arXiv 2502.13923), section 2.1: absolute pixels of the input.
-    "qwen2_5_vl": Coordinates.PIXELS,
-    # Source: Qwen2-VL (arXiv 2409.12191), section 2.2.2: 0 to 1000.
+    # Source: QwenLM/Qwen3-VL#1486 ("as Qwen2-VL"), #676 (Qwen2.5-VL: after the processor's resizing), #1741.
     "qwen2_vl": Coordinates.PER_THOUSAND,
-    # Source: QwenLM/Qwen3-VL, README and cookbooks: 0 to 1000.
+    "qwen2_5_vl": Coordinates.PIXELS,
     "qwen3_vl": Coordinates.PER_THOUSAND,
     "qwen3_vl_moe": Coordinates.PER_THOUSAND,
-    # Source: OpenGVLab's InternVL documentation, grounding: 0 to 1000.
+    # Source: OpenGVLab/InternVL, internvl_chat/eval/refcoco/evaluate_grounding.py (commit 0355722).
     "internvl": Coordinates.PER_THOUSAND,
 }
 """How the families known here write boxes, by transformers' `model_type`."""
@@ -81,8 +79,36 @@ class PictureChat:
 
     def ask(self, pictures: Sequence[PilImage], words: str, max_tokens: int) -> Reply:
         """Show numbered pictures, then say `words`; the answer is decoded greedily."""
+        inputs = self._inputs(pictures, words)
+        text = self._generated(inputs, max_tokens, {"do_sample": False})
+        return Reply(text, self._sizes_seen(inputs, pictures))
+
+    def ask_often(
+        self,
+        pictures: Sequence[PilImage],
+        words: str,
+        max_tokens: int,
+        seeds: Sequence[int],
+        temperature: float,
+        top_p: float,
+    ) -> tuple[str, ...]:
+        """Show numbered pictures, then say `words`; an answer is drawn for each seed.
+
+        The answers are drawn one after the other: asked for several at once, some families of
+        transformers hand each of them the pictures of the others.
+        """
         import torch
 
+        inputs = self._inputs(pictures, words)
+        drawing = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
+        answers = []
+        with torch.random.fork_rng([] if self._device == "cpu" else [self._device]):
+            for seed in seeds:
+                torch.manual_seed(seed)
+                answers.append(self._generated(inputs, max_tokens, drawing))
+        return tuple(answers)
+
+    def _inputs(self, pictures: Sequence[PilImage], words: str) -> Any:
         content: list[dict[str, str]] = []
         for number in range(1, len(pictures) + 1):
             content += [{"type": "text", "text": FRAME_LABEL.format(number=number)}, {"type": "image"}]
@@ -92,12 +118,18 @@ class PictureChat:
         )
         inputs = self._processor(text=[prompt], images=list(pictures), return_tensors="pt").to(self._device)
         inputs["pixel_values"] = inputs["pixel_values"].to(self.model.dtype)
+        return inputs
+
+    def _generated(self, inputs: Any, max_tokens: int, decoding: Mapping[str, Any]) -> str:
+        import torch
+
         with torch.inference_mode():
-            tokens = self.model.generate(**inputs, do_sample=False, max_new_tokens=max_tokens)
-        said = self._processor.tokenizer.decode(
-            tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+            tokens = self.model.generate(**inputs, **decoding, max_new_tokens=max_tokens)
+        return str(
+            self._processor.tokenizer.decode(
+                tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+            )
         )
-        return Reply(str(said), self._sizes_seen(inputs, pictures))
 
     def _sizes_seen(
         self, inputs: Mapping[str, Any], pictures: Sequence[PilImage]
