@@ -40,7 +40,7 @@ class MllmSam2(Adapter):
 
     summary = "an open vision-language model names boxes as JSON, SAM2 follows them; zero-shot"
     uses_device = True
-    max_queries = 8  # bounds memory: all masks of one call are held at source size
+    max_queries = 8  # bounds what SAM2 remembers of all objects of one call
 
     def __init__(
         self,

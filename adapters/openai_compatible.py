@@ -83,7 +83,7 @@ class OpenaiCompatible(Adapter):
         "a vision-language model behind a chat-completions endpoint (--option model=NAME), and SAM2 here"
     )
     uses_device = True
-    max_queries = 8  # bounds memory: all masks of one call are held at source size
+    max_queries = 8  # bounds what SAM2 remembers of all objects of one call
 
     def __init__(
         self,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from adapters.parts.box_answers import BoxAnswer, FrameBox
 from adapters.parts.sam2_tracking import BoxTracker
-from benchmark.types import BoolMasks, Prediction, Role
+from benchmark.masks import union_tracks
+from benchmark.types import MaskTrack, Prediction, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +42,8 @@ def predictions(asked: Sequence[Asked], tracker: BoxTracker) -> list[Prediction]
     return [_prediction(one, tracks, place) for one, place in zip(asked, places, strict=True)]
 
 
-def _prediction(asked: Asked, tracks: Sequence[BoolMasks], place: dict[Role, range]) -> Prediction:
-    masks = {role: np.logical_or.reduce([tracks[index] for index in where]) for role, where in place.items()}
+def _prediction(asked: Asked, tracks: Sequence[MaskTrack], place: dict[Role, range]) -> Prediction:
+    masks = {role: union_tracks([tracks[index] for index in where]) for role, where in place.items()}
     return Prediction(
         actor=masks.get(Role.ACTOR),
         target=masks.get(Role.TARGET),

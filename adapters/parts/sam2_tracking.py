@@ -8,16 +8,16 @@ holds the prompts equal.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from adapters.parts.box_answers import FrameBox
 from adapters.parts.checkpoints import check_folder
 from benchmark.errors import CheckpointError
 from benchmark.frames import FrameSequence
-from benchmark.types import BoolMasks
+from benchmark.masks import encode
+from benchmark.types import BoolMasks, MaskTrack
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PACKAGES: Mapping[str, str] = {"torch": ">=2.6", "transformers": ">=5.3,<6", "safetensors": ""}
 """5.0 of transformers has a fault in Sam2Video's position encodings, 4.57 returns tuples."""
 
+RGB = tuple[float, float, float]
 # Source: transformers, Sam2ImageProcessor (ImageNet's).
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
@@ -66,28 +67,26 @@ class BoxTracker:
     def open_video(self, frames: FrameSequence) -> None:
         """Take the frames that the next boxes are on."""
         self._height, self._width = frames.height, frames.width
-        self._pixels = _resized(frames, int(self.model.config.image_size))
+        self._pixels = resized(frames, int(self.model.config.image_size), MEAN, DEVIATION)
 
     def close_video(self) -> None:
         """Let go of the frames."""
         self._pixels = None
 
-    def track(self, boxes: Sequence[FrameBox]) -> list[BoolMasks]:
-        """The masks (T, H, W) of the object in each box.
+    def track(self, boxes: Sequence[FrameBox]) -> list[MaskTrack]:
+        """The track of the object in each box.
 
         Objects do not influence one another; those boxed on one frame are followed together.
         """
-        tracks: list[BoolMasks | None] = [None] * len(boxes)
+        tracks: dict[int, MaskTrack] = {}
         for frame in dict.fromkeys(box.frame for box in boxes):
             together = [index for index, box in enumerate(boxes) if box.frame == frame]
-            for index, track in zip(
-                together, self._follow(frame, [boxes[index] for index in together]), strict=True
-            ):
-                tracks[index] = track
-        return [track for track in tracks if track is not None]
+            followed = self._follow(frame, [boxes[index] for index in together])
+            tracks.update(zip(together, followed, strict=True))
+        return [tracks[index] for index in range(len(boxes))]
 
-    def _follow(self, frame: int, boxes: Sequence[FrameBox]) -> BoolMasks:
-        """Masks (N, T, H, W) of boxes on one frame.
+    def _follow(self, frame: int, boxes: Sequence[FrameBox]) -> list[MaskTrack]:
+        """Tracks of boxes on one frame; each mask is encoded as it comes, so that no stack of them is held.
 
         The model's loop takes an object with a box elsewhere for one prompted by nothing, so each frame
         gets a session of its own.
@@ -97,14 +96,17 @@ class BoxTracker:
         for number, box in enumerate(boxes):
             session.add_point_inputs(session.obj_id_to_idx(number), frame, self.box_prompt(box))
         session.obj_with_new_inputs = list(range(len(boxes)))
-        masks = np.zeros((len(boxes), len(self._pixels), self._height, self._width), bool)
-        masks[:, frame] = self._full_size(self.model(session, frame_idx=frame).pred_masks)
-        for reverse in (False, True):
-            steps = self.model.propagate_in_video_iterator(session, start_frame_idx=frame, reverse=reverse)
-            for step in steps:
-                if step.frame_idx != frame:
-                    masks[:, step.frame_idx] = self._full_size(step.pred_masks)
-        return masks
+        texts: list[list[bytes | None]] = [[None] * len(self._pixels) for _ in boxes]
+        steps = itertools.chain(
+            [self.model(session, frame_idx=frame)],
+            self.model.propagate_in_video_iterator(session, start_frame_idx=frame),
+            self.model.propagate_in_video_iterator(session, start_frame_idx=frame, reverse=True),
+        )
+        for step in steps:
+            for number, mask in enumerate(self._full_size(step.pred_masks)):
+                texts[number][step.frame_idx] = encode(mask)
+            _forget_large_masks(session, step.frame_idx)
+        return [MaskTrack(self._height, self._width, tuple(one)) for one in texts]
 
     def _session(self) -> Any:
         from transformers import Sam2VideoInferenceSession
@@ -140,17 +142,23 @@ class BoxTracker:
         return masks
 
 
-def _resized(frames: FrameSequence, side: int) -> Tensor:
+def _forget_large_masks(session: Any, frame: int) -> None:
+    """Masks are also kept at the size of the model's input: most of a session's memory, and never read."""
+    for outputs in session.output_dict_per_obj.values():
+        for kept in outputs.values():
+            kept.get(frame, {}).pop("high_res_masks", None)
+
+
+def resized(frames: FrameSequence, side: int, mean: RGB, deviation: RGB) -> Tensor:
     """All frames as the model's input (T, 3, S, S): squeezed to a square, normalised."""
     import torch
 
-    mean = torch.tensor(MEAN)[:, None, None]
-    deviation = torch.tensor(DEVIATION)[:, None, None]
+    mean_311, deviation_311 = (torch.tensor(one)[:, None, None] for one in (mean, deviation))
     pixels = torch.empty((len(frames), 3, side, side))
     for index, frame in enumerate(frames.frames()):
         image = torch.from_numpy(frame.copy()).permute(2, 0, 1).float()[None]
         small = torch.nn.functional.interpolate(
             image, (side, side), mode="bilinear", antialias=True, align_corners=False
         )
-        pixels[index] = (small[0].round().clamp(0, 255) / 255 - mean) / deviation
+        pixels[index] = (small[0].round().clamp(0, 255) / 255 - mean_311) / deviation_311
     return pixels

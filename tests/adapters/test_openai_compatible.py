@@ -18,8 +18,9 @@ from adapters.__main__ import main
 from benchmark.adapter import Adapter, load_adapter
 from benchmark.errors import AdapterError, RefereeError, UsageError
 from benchmark.frames import FrameArray
+from benchmark.masks import empty_track
 from benchmark.predictions import open_predictions
-from benchmark.types import Prediction, Query, Status
+from benchmark.types import MaskTrack, Prediction, Query, Status
 from tests.adapters.local_endpoint import LocalEndpoint, Reply, local_endpoint, says
 from tests.adapters.tiny_checkpoints import write_sam2
 from tests.benchmark.scripted_adapter import run
@@ -80,7 +81,7 @@ def test_a_question_and_its_answer(serve: Serve, make: Callable[..., Adapter]) -
     adapter = make(endpoint)
     (answer,) = ask(adapter, "the child")
     assert answer.status is Status.OK and answer.target is None and answer.frames_used == (1, 4)
-    assert isinstance(answer.actor, np.ndarray) and answer.actor.shape == (6, 60, 90)
+    assert isinstance(answer.actor, MaskTrack) and len(answer.actor) == 6 and not answer.actor.is_empty
     (body,) = endpoint.bodies
     assert {**body, "messages": None} == {
         "model": "m",
@@ -105,7 +106,7 @@ def test_pictures_are_sent_at_the_size_that_answers_are_measured_in(
     asked: list[object] = []
     adapter.load("cpu", 0)
     tracker = adapter._tracker  # type: ignore[attr-defined]
-    monkeypatch.setattr(tracker, "track", lambda boxes: asked.extend(boxes) or [np.ones((6, 60, 90), bool)])
+    monkeypatch.setattr(tracker, "track", lambda boxes: asked.extend(boxes) or [empty_track(6, 60, 90)])
     adapter.open_video(FRAMES)
     adapter.predict([Query(0, "x")])
     assert picture(endpoint).size == (84, 56)
