@@ -17,6 +17,10 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
     Sam2VideoConfig,
     Sam2VideoModel,
+    Sam3Config,
+    Sam3TrackerVideoConfig,
+    Sam3VideoConfig,
+    Sam3VideoModel,
 )
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.grounding_dino.image_processing_pil_grounding_dino import (
@@ -194,6 +198,88 @@ def write_grounding_dino(folder: Path) -> Path:
     GroundingDinoForObjectDetection(config).save_pretrained(folder)
     tokens.save_pretrained(folder)
     GroundingDinoImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 96}).save_pretrained(folder)
+    return folder
+
+
+def write_sam3(folder: Path) -> Path:
+    """A SAM3 video model of about four million weights that takes every detection for an object."""
+    torch.manual_seed(0)
+    tokens = _tokenizer([], "", {})
+    patch, side = 14, 56
+    cells = side // patch
+    eyes = {
+        "model_type": "sam3_vision_model",
+        "backbone_config": {
+            "model_type": "sam3_vit_model",
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": side,
+            "pretrain_image_size": side,
+            "patch_size": patch,
+            "window_size": 2,
+            "global_attn_indexes": [1],
+        },
+        "fpn_hidden_size": 128,
+        "backbone_feature_sizes": [[4 * cells] * 2, [2 * cells] * 2, [cells] * 2],
+    }
+    words = {
+        "model_type": "clip_text_model",
+        "vocab_size": len(tokens),
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "projection_dim": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 32,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "pad_token_id": 0,
+    }
+    layers = {"hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 64, "num_layers": 1}
+    detector = Sam3Config(
+        vision_config=eyes,
+        text_config=words,
+        geometry_encoder_config=layers,
+        detr_encoder_config=layers,
+        detr_decoder_config={**layers, "num_queries": 3},
+        mask_decoder_config={"hidden_size": 128, "num_attention_heads": 2},
+    )
+    tracker = Sam3TrackerVideoConfig(
+        vision_config=eyes,
+        image_size=side,
+        prompt_encoder_config={"hidden_size": 128, "patch_size": patch, "mask_input_channels": 8},
+        mask_decoder_config={
+            "hidden_size": 128,
+            "mlp_dim": 128,
+            "num_attention_heads": 8,
+            "iou_head_hidden_dim": 128,
+        },
+        memory_attention_hidden_size=128,
+        memory_attention_num_layers=1,
+        memory_attention_feed_forward_hidden_size=128,
+        memory_encoder_hidden_size=128,
+        memory_encoder_output_channels=64,
+        mask_downsampler_embed_dim=128,
+        memory_fuser_embed_dim=128,
+        memory_fuser_intermediate_dim=128,
+    )
+    config = Sam3VideoConfig(
+        detector_config=detector,
+        tracker_config=tracker,
+        low_res_mask_size=4 * cells,
+        score_threshold_detection=0.1,
+        new_det_thresh=0.1,
+        # What it detects overlaps: nothing is taken for a second view of the same.
+        suppress_overlapping_based_on_recent_occlusion_threshold=1.0,
+        hotstart_dup_thresh=15,
+        hotstart_unmatch_thresh=15,
+    )
+    model = Sam3VideoModel(config)
+    torch.nn.init.constant_(model.tracker_model.mask_decoder.pred_obj_score_head.proj_out.bias, 5.0)
+    model.save_pretrained(folder)
+    tokens.save_pretrained(folder)
     return folder
 
 
