@@ -26,7 +26,7 @@ class Place:
     """Where one result stands.
 
     Attributes:
-        position: from 1, in the order of means; equal means stand in the order they were given in.
+        position: 1 + how many have a greater mean; equal means share it.
         group: number of its tie group, from 1.
         ranks: lowest and highest rank in 95% of the draws; `None` where nothing can be said.
     """
@@ -49,10 +49,14 @@ def places(samples: Sequence[Sample], video_count: int, plan: Bootstrap) -> list
     groups = _groups([samples[index] for index in order], video_count, plan)
     ranks = _rank_intervals(samples, video_count, plan)
     placed = {
-        index: Place(position + 1, group, ranks[index])
-        for position, (index, group) in enumerate(zip(order, groups, strict=True))
+        index: Place(_ahead(samples[index], samples) + 1, group, ranks[index])
+        for index, group in zip(order, groups, strict=True)
     }
     return [placed[index] for index in range(len(samples))]
+
+
+def _ahead(one: Sample, samples: Sequence[Sample]) -> int:
+    return sum(other.mean > one.mean for other in samples)
 
 
 def difference(first: Sample, second: Sample) -> Sample:

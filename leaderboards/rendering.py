@@ -52,6 +52,8 @@ class Pages:
             https=https_link,
             file_name=file_name,
             paper=short_title,
+            named_words=lambda rows: [(row.name, row.words) for row in rows],
+            dot_words=lambda dots: [(dot.name, _dot_words(dot)) for dot in dots],
             text_block=_Block,
             trained=lambda row: ", ".join(
                 sorted({visible(seen.dataset) for seen in row.one.entry.model.trained_on})
@@ -112,3 +114,8 @@ def size_class(parameters: int | None) -> str:
         return "unknown"
     edges = ((10**9, "under 1 B"), (5 * 10**9, "1 B to 5 B"), (10 * 10**9, "5 B to 10 B"))
     return next((name for edge, name in edges if parameters < edge), "10 B and more")
+
+
+def _dot_words(dot: Any) -> tuple[str, ...]:
+    interval = "one video" if dot.interval is None else f"{dot.interval[0]:.2f} to {dot.interval[1]:.2f}"
+    return dot.value, f"{dot.score:.2f}", interval

@@ -13,6 +13,7 @@ from benchmark.json_records import to_json
 from leaderboards import entry_view
 from leaderboards.board_entries import REPORTED, BoardEntry, read_board_entries
 from leaderboards.boards import Board, Row, history, lone_row, make_boards
+from leaderboards.charts import charts_of
 from leaderboards.dataset_names import FIRST, dataset_name
 from leaderboards.downloads import Download, board_downloads, table_downloads
 from leaderboards.protocol_words import protocol_sections
@@ -104,7 +105,10 @@ def site_files(material: Material) -> dict[str, bytes]:
     datasets = _dataset_pages(boards, material.tables, of_tables)
     for page in datasets:
         path = f"boards/{page.slug}.html"
-        files[path] = pages.render("dataset.html", path, page=page, board_files=of_boards)
+        charts = {board.slug: charts_of(board) for board in page.boards}
+        files[path] = pages.render(
+            "dataset.html", path, page=page, board_files=of_boards, board_charts=charts
+        )
     files.update(_entry_pages(pages, material, boards, files))
     files.update(_reported_pages(pages, material.tables, of_tables))
     files.update(_plain_pages(pages, material, boards, datasets))

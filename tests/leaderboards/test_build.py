@@ -118,7 +118,7 @@ def test_computed_and_reported_rows_never_share_a_table(received: Path) -> None:
     tables = re.findall(r"<table.*?</table>", page, flags=re.S)
     computed = [table for table in tables if "Both roles" in table]
     reported = [table for table in tables if "ReVIOSa-4B" in table]
-    assert len(computed) == 1 and reported
+    assert computed and reported
     assert not set(computed) & set(reported)
     assert all("Reported, not computed here" in table for table in reported)
 

@@ -1,0 +1,102 @@
+"""Charts: only what can be compared, coordinates inside the drawing, sentences that say what was found."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from benchmark.rankings import Place
+from benchmark.statistics import PairedDifference
+from leaderboards.boards import Board, Row, make_boards
+from leaderboards.charts import HEIGHT, WIDTH, Charts, charts_of, difference_sentence
+from leaderboards.site import read_material
+from submissions.model_card import Speed
+
+JUDGED = PairedDifference(2.5, (1.0, 4.0), False, 1.5, 0.99, 100, 10)
+REDRAWN, POINTS = "redrawn sets of videos", "points of J&F, 95% interval"
+ONE_VIDEO = PairedDifference(1.0, None, None, None, None, 2, 1)
+TIED = PairedDifference(0.5, (-1.0, 2.0), True, 1.5, 0.7, 100, 10)
+
+
+@pytest.fixture(scope="module")
+def board(received: Path) -> Board:
+    (found,) = make_boards(read_material(received).entries)
+    return found
+
+
+def as_model(row: Row, parameters: int, fps: float, score: float) -> Row:
+    """A row with other facts and scores."""
+    model = dataclasses.replace(
+        row.one.entry.model,
+        name=f"Model {parameters}",
+        parameters=parameters,
+        speed=Speed("one GPU", fps, None),
+    )
+    entry = dataclasses.replace(row.one.entry, model=model)
+    scores = {
+        name: dataclasses.replace(one, jf=score, interval=(score - 3, score + 2), place=Place(1, 1, (1, 2)))
+        for name, one in row.scores.items()
+    }
+    return dataclasses.replace(row, one=dataclasses.replace(row.one, entry=entry), sanity=None, scores=scores)
+
+
+def with_models(board: Board, *facts: tuple[int, float, float]) -> Charts:
+    base = next(row for row in board.rows if row.gap is not None)
+    return charts_of(dataclasses.replace(board, rows=tuple(as_model(base, *one) for one in facts)))
+
+
+def test_nothing_is_drawn_of_one_model(board: Board) -> None:
+    assert charts_of(board).scatters == ()
+
+
+def test_the_front_joins_what_none_beats(board: Board) -> None:
+    charts = with_models(board, (10**9, 9.0, 60.0), (4 * 10**9, 5.0, 70.0), (7 * 10**9, 3.0, 65.0))
+    by_parameters, by_speed = charts.scatters
+    assert [dot.ahead for dot in by_parameters.dots] == [True, True, False]
+    assert [dot.ahead for dot in by_speed.dots] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "facts", [((1, 1.0, 0.0), (1, 1.0, 100.0)), ((10**3, 0.1, 50.0), (10**12, 999.0, 50.0))]
+)
+def test_everything_lies_inside_the_drawing(
+    board: Board, facts: tuple[tuple[int, float, float], ...]
+) -> None:
+    charts = with_models(board, *facts)
+    for chart in charts.scatters:
+        for dot in chart.dots:
+            assert 0 <= dot.x <= WIDTH and -20 <= dot.high <= dot.y <= dot.low <= HEIGHT + 20
+    for one in charts.spans:
+        for row in one.rows:
+            assert all(0 <= mark <= WIDTH for mark in (*row.marks, row.low, row.high))
+            assert row.y < one.height
+
+
+def test_a_matrix_says_the_opposite_across_its_diagonal(board: Board) -> None:
+    for matrix in charts_of(board).matrices:
+        for one in range(len(matrix.names)):
+            for two in range(len(matrix.names)):
+                duel, other = matrix.rows[one][1][two], matrix.rows[two][1][one]
+                assert (duel is None) == (one == two)
+                if duel is not None and other is not None:
+                    assert duel.difference == -other.difference
+                    assert {duel.word, other.word} in ({"tie"}, {"ahead", "behind"})
+
+
+@pytest.mark.parametrize(
+    ("judged", "sign", "sentence"),
+    [
+        (JUDGED, 1, f"A beats B in RVOS in 99% of {REDRAWN} (+2.50 {POINTS} +1.00 to +4.00)"),
+        (JUDGED, -1, f"B beats A in RVOS in 99% of {REDRAWN} (-2.50 {POINTS} -4.00 to -1.00)"),
+        (
+            TIED,
+            1,
+            f"A and B are tied in RVOS (+0.50 {POINTS} -1.00 to +2.00); a gap under 1.50 cannot be seen",
+        ),
+        (ONE_VIDEO, 1, "A and B: one video says nothing about RVOS"),
+    ],
+)
+def test_differences_in_words(judged: PairedDifference, sign: int, sentence: str) -> None:
+    assert difference_sentence("A", "B", judged, sign, "RVOS") == sentence
