@@ -11,7 +11,6 @@ commit, and usually in an environment of its own:
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import re
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Any, Literal, final
 
 import numpy as np
 
+from adapters.parts.checkpoints import folders_digest
 from benchmark.adapter import Adapter, Requirements
 from benchmark.errors import AdapterError, CheckpointError, EnvironmentProblem
 from benchmark.frames import FrameSequence
@@ -139,7 +139,7 @@ class Sa2va(Adapter):
             base_models=(self._release.base, "SAM2 Hiera-L"),
             trained_on=("revos:train", "mevis:train", "ref-youtube-vos:train"),
             parameters=sum(one.numel() for one in self._model.parameters()) if self._model else None,
-            weights_digest=_folder_digest(self._checkpoint) if self._checkpoint else None,
+            weights_digest=folders_digest(str(self._checkpoint)) if self._checkpoint else None,
             frame_policy=policy,
             options={"model": str(self._checkpoint or self._release.model)},
         )
@@ -309,13 +309,3 @@ def _lost_tokens(texts: Sequence[str], parts: Sequence[BoolMasks | None]) -> str
     """The code loses a [SEG] that is the very last token: hidden states exist for input tokens only."""
     lost = any(SEG in text for text, part in zip(texts, parts, strict=True) if part is None)
     return f"the answer holds {SEG}, but no mask came with it (it was the last token)" if lost else None
-
-
-def _folder_digest(folder: Path) -> str:
-    """SHA-256 over code and configuration, and over names and sizes of the weight files."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*")):
-        small = path.suffix in (".py", ".json", ".txt")
-        content = path.read_bytes() if small and path.is_file() else str(path.stat().st_size).encode()
-        digest.update(path.name.encode() + b"\0" + content + b"\0")
-    return digest.hexdigest()

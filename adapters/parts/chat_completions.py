@@ -217,14 +217,12 @@ class ChatClient:
 
     def _read(self, response: Any, deadline: float) -> str:
         """The body, without the key; however slowly it drips, not beyond the deadline."""
-        parts: list[bytes] = []
-        while part := response.read1(1 << 16):
-            parts.append(part)
+        body = bytearray()
+        while len(body) <= MAX_ANSWER_BYTES and (part := response.read1(1 << 16)):
+            body += part
             if self._clock() > deadline:
                 raise TimeoutError
-            if sum(map(len, parts)) > MAX_ANSWER_BYTES:
-                break
-        return self._discreet(b"".join(parts).decode("utf-8", "replace"))
+        return self._discreet(body.decode("utf-8", "replace"))
 
     def _refused(self, error: urllib.error.HTTPError) -> _Failed:
         try:

@@ -42,7 +42,7 @@ def folders_digest(*names: str) -> str | None:
     digest = hashlib.sha256()
     for folder in folders:
         for path in sorted(one for one in folder.glob("*") if one.is_file()):
-            small = path.suffix in (".json", ".txt", ".jinja")
+            small = path.suffix in (".json", ".txt", ".jinja", ".py")
             content = path.read_bytes() if small else str(path.stat().st_size).encode()
             digest.update(path.name.encode() + b"\0" + content + b"\0")
     return digest.hexdigest()

@@ -162,6 +162,12 @@ def test_garbage_is_asked_again_then_told(serve: Serve, body: str, tmp_path: Pat
     assert asking.ask(BODY) == "fine"  # nothing bad was kept
 
 
+def test_endless_answers_are_garbage(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.parts.chat_completions.MAX_ANSWER_BYTES", 1000)
+    answer = client(serve(says("x" * 200_000)), retries=0)[0].ask(BODY)
+    assert isinstance(answer, Unanswered) and "something else than a chat completion" in answer.message
+
+
 def test_an_endpoint_that_stays_away_stops_the_run(serve: Serve) -> None:
     endpoint = serve(Reply(502))
     asking, _ = client(endpoint, retries=0, give_up_after=3)

@@ -22,7 +22,7 @@ from benchmark.predictions import open_predictions
 from benchmark.protocol import load_protocols
 from benchmark.score import score_predictions
 from benchmark.types import Prediction, Query, Status
-from tests.adapters.tiny_checkpoints import write_internvl, write_qwen, write_sam2
+from tests.adapters.tiny_checkpoints import write_internvl, write_qwen, write_qwen3, write_sam2
 from tests.benchmark.scripted_adapter import run
 from tests.benchmark.tiny_clips import tiny_dataset
 
@@ -33,7 +33,8 @@ FRAMES = FrameArray(np.random.default_rng(0).integers(0, 255, (6, 60, 90, 3), np
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("weights")
-    write_qwen(folder / "qwen"), write_internvl(folder / "internvl"), write_sam2(folder / "sam2")
+    for write in (write_qwen, write_qwen3, write_internvl, write_sam2):
+        write(folder / write.__name__.removeprefix("write_"))
     return folder
 
 
@@ -63,7 +64,7 @@ def ask(adapter: Adapter, *sentences: str) -> list[Prediction]:
     return adapter.predict([Query(index, sentence) for index, sentence in enumerate(sentences)])
 
 
-@pytest.mark.parametrize("model", ["qwen", "internvl"])
+@pytest.mark.parametrize("model", ["qwen", "qwen3", "internvl"])
 def test_random_words_are_parse_errors(weights: Path, model: str) -> None:
     adapter = opened(made(weights, model))
     (answer,) = ask(adapter, "the child")
@@ -81,7 +82,9 @@ def test_random_words_are_parse_errors(weights: Path, model: str) -> None:
         ask(adapter, "the child")
 
 
-@pytest.mark.parametrize(("model", "half"), [("qwen", (28, 42)), ("internvl", (500, 500))])
+@pytest.mark.parametrize(
+    ("model", "half"), [("qwen", (28, 42)), ("qwen3", (500, 500)), ("internvl", (500, 500))]
+)
 def test_boxes_in_the_units_of_the_family_become_masks(
     weights: Path, model: str, half: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,7 +140,6 @@ def test_a_whole_run_counts_parse_errors_apart_from_abstentions(
 
 
 def test_conventions(weights: Path) -> None:
-    assert known_coordinates("qwen3_vl") is Coordinates.PER_THOUSAND
     with pytest.raises(
         AdapterError, match=r"how models of type 'llava' write boxes is not known.*coordinates="
     ):

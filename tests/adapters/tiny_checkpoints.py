@@ -15,6 +15,8 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
     Sam2VideoConfig,
     Sam2VideoModel,
     Sam3Config,
@@ -44,30 +46,48 @@ _TEMPLATE = (
 def write_qwen(folder: Path) -> Path:
     """A Qwen2.5-VL of about a hundred thousand weights; a byte of the text is a token."""
     torch.manual_seed(0)
-    special = ["<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
-    tokens = _tokenizer(special, "<|vision_start|><|image_pad|><|vision_end|>", {})
+    tokens = _qwen_tokenizer()
     text = {**_text(len(tokens)), "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2]}}
-    eyes = {
-        "depth": 2,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_heads": 4,
-        "out_hidden_size": 32,
-        "window_size": 56,
-        "fullatt_block_indexes": [1],
-    }
-    ids = {
-        "image_token_id": tokens.convert_tokens_to_ids("<|image_pad|>"),
-        "video_token_id": tokens.convert_tokens_to_ids("<|video_pad|>"),
-        "vision_start_token_id": tokens.convert_tokens_to_ids("<|vision_start|>"),
-        "vision_end_token_id": tokens.convert_tokens_to_ids("<|vision_end|>"),
-    }
-    config = Qwen2_5_VLConfig(text_config=text, vision_config=eyes, **ids)
+    eyes = {**_qwen_eyes(), "depth": 2, "window_size": 56, "fullatt_block_indexes": [1]}
+    config = Qwen2_5_VLConfig(text_config=text, vision_config=eyes, **_qwen_ids(tokens))
     Qwen2_5_VLForConditionalGeneration(config).save_pretrained(folder)
     tokens.save_pretrained(folder)
     size = {"shortest_edge": 56 * 56, "longest_edge": 112 * 112}
     Qwen2VLImageProcessorPil(size=size).save_pretrained(folder)
     return folder
+
+
+def write_qwen3(folder: Path) -> Path:
+    """A Qwen3-VL of about a hundred thousand weights; a byte of the text is a token."""
+    torch.manual_seed(0)
+    tokens = _qwen_tokenizer()
+    rope = {"rope_type": "default", "mrope_section": [2, 1, 1], "mrope_interleaved": True}
+    text = {**_text(len(tokens)), "head_dim": 8, "rope_parameters": rope}
+    eyes = {**_qwen_eyes(), "depth": 3, "num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1]}
+    config = Qwen3VLConfig(text_config=text, vision_config=eyes, **_qwen_ids(tokens))
+    Qwen3VLForConditionalGeneration(config).save_pretrained(folder)
+    tokens.save_pretrained(folder)
+    size = {"shortest_edge": 64 * 64, "longest_edge": 128 * 128}
+    Qwen2VLImageProcessorPil(size=size, patch_size=16).save_pretrained(folder)
+    return folder
+
+
+def _qwen_tokenizer() -> PreTrainedTokenizerFast:
+    special = ["<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+    return _tokenizer(special, "<|vision_start|><|image_pad|><|vision_end|>", {})
+
+
+def _qwen_eyes() -> dict[str, object]:
+    return {"hidden_size": 32, "intermediate_size": 64, "num_heads": 4, "out_hidden_size": 32}
+
+
+def _qwen_ids(tokens: PreTrainedTokenizerFast) -> dict[str, int]:
+    return {
+        "image_token_id": tokens.convert_tokens_to_ids("<|image_pad|>"),
+        "video_token_id": tokens.convert_tokens_to_ids("<|video_pad|>"),
+        "vision_start_token_id": tokens.convert_tokens_to_ids("<|vision_start|>"),
+        "vision_end_token_id": tokens.convert_tokens_to_ids("<|vision_end|>"),
+    }
 
 
 def write_internvl(folder: Path) -> Path:
