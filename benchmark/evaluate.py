@@ -57,8 +57,9 @@ from benchmark.prediction_folder import (
     run_identity,
 )
 from benchmark.predictions import open_predictions
+from benchmark.probe_files import write_panel
 from benchmark.probe_questions import ProbeQuestions, probe_questions
-from benchmark.probes import PROBE_FOLDER, format_panel, score_probes, write_panel
+from benchmark.probes import PROBE_FOLDER, format_panel, score_probes
 from benchmark.protocol import SETTINGS, Protocol, load_protocols
 from benchmark.provenance import collect
 from benchmark.query_failures import check_time_limit

@@ -70,6 +70,7 @@ CHAIN: tuple[tuple[str, ...], ...] = (
         "benchmark.score",
         "benchmark.compare",
         "benchmark.overlays",
+        "benchmark.probe_files",
         "benchmark.probe_scores",
         "benchmark.probes",
     ),

@@ -18,7 +18,8 @@ from benchmark.adapter import Adapter
 from benchmark.datasets.synthetic import HEIGHT, WIDTH, write_split
 from benchmark.errors import OutputError, ResultError, UsageError
 from benchmark.evaluate import main
-from benchmark.probes import format_panel, probe_schema, read_panel, write_panel
+from benchmark.probe_files import probe_schema, read_panel, write_panel
+from benchmark.probes import format_panel
 from benchmark.types import AdapterInfo, Prediction, Query, Role
 from tests.benchmark.small_release import write_release
 
@@ -117,6 +118,33 @@ def test_a_finished_run_is_asked_the_other_sentences_alone(
     assert not list(_stored(tmp_path / "probe")), "what is thrown away includes the probes"
 
 
+def test_a_stopped_run_goes_on_with_the_first_sentence_without_an_answer(
+    data: Path, tmp_path: Path, unsynced: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, calls = centre_box.CentreBox.predict, []
+
+    def stop_at(last: int) -> None:
+        def predict(self: Any, queries: Sequence[Query]) -> list[Prediction]:
+            calls.append([query.expression for query in queries])
+            if len(calls) == last:
+                raise KeyboardInterrupt
+            return answer(self, queries)
+
+        monkeypatch.setattr(centre_box.CentreBox, "predict", predict)
+
+    # One call per video: the second of the videos that are probed is never answered.
+    stop_at(CLIPS + 2)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path, adapter="centre_box")
+    assert not (tmp_path / "probe.json").exists() and not (tmp_path / "result.json").exists()
+    stopped = calls.copy()
+    calls.clear()
+    stop_at(0)
+    run(data, tmp_path, adapter="centre_box")
+    assert len(calls) == CLIPS - 1 and calls[0] == stopped[-1]
+    assert len(rows(tmp_path)) == 5
+
+
 def test_shards_share_an_output_and_the_last_one_scores(data: Path, tmp_path: Path, unsynced: None) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(data, whole, adapter="centre_box")
@@ -194,7 +222,7 @@ def test_damaged_panels(tmp_path: Path, content: str, sentence: str) -> None:
 
 def test_the_published_schema_is_fresh_and_fits(data: Path, tmp_path: Path, unsynced: None) -> None:
     assert SCHEMA.read_text(encoding="utf-8") == probe_schema(), (
-        "write benchmark.probes.probe_schema() to benchmark/probe.schema.json"
+        "write benchmark.probe_files.probe_schema() to benchmark/probe.schema.json"
     )
     schema = json.loads(SCHEMA.read_bytes())
     jsonschema.Draft202012Validator.check_schema(schema)
