@@ -21,6 +21,7 @@ from benchmark.errors import CheckpointError
 from benchmark.stored_files import make_folder, write_atomically, write_json
 from reference_model.config import Recipe, from_mapping
 from reference_model.model import Reviosa
+from reference_model.tensor_files import write_tensors
 
 FORMAT = 1
 SHIPPED = Path(__file__).parent / "checkpoints" / "tiny"
@@ -195,17 +196,6 @@ def fill_weights(model: nn.Module, weights: Mapping[str, Tensor], where: str) ->
         )
     # Tied weights share memory, so filling one fills both.
     model.load_state_dict(dict(weights), strict=False)
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as one safetensors file, atomically.
-
-    Raises:
-        OutputError: when the place cannot be written to.
-    """
-    from safetensors.torch import save
-
-    write_atomically(path, save({name: tensor.detach().contiguous() for name, tensor in tensors.items()}))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

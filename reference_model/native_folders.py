@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from benchmark.errors import OutputError
-from benchmark.stored_files import make_folder, write_atomically, write_json, written_atomically
+from benchmark.stored_files import make_folder, write_atomically, write_json
+from reference_model.tensor_files import write_tensors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -50,13 +51,9 @@ def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
     Raises:
         OutputError: when the place cannot be written to.
     """
-    from safetensors.torch import save
-
     make_folder(folder)
-    whole = {name: tensor.contiguous() for name, tensor in weights.items()}
-    with written_atomically(folder / "model.safetensors") as file:
-        # `format` is what transformers asks of a file before it reads it.
-        file.write(save(whole, metadata={"format": "pt"}))
+    # `format` is what transformers asks of a file before it reads it.
+    write_tensors(folder / "model.safetensors", weights, {"format": "pt"})
 
 
 def write_card(folder: Path, title: str, lines: list[str], licence: str) -> None:
