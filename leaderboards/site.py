@@ -14,6 +14,7 @@ from leaderboards import entry_view
 from leaderboards.board_entries import REPORTED, BoardEntry, read_board_entries
 from leaderboards.boards import Board, Row, history, lone_row, make_boards
 from leaderboards.charts import charts_of
+from leaderboards.compare_view import comparison_of
 from leaderboards.dataset_names import FIRST, dataset_name
 from leaderboards.downloads import Download, board_downloads, table_downloads
 from leaderboards.protocol_words import protocol_sections
@@ -109,6 +110,7 @@ def site_files(material: Material) -> dict[str, bytes]:
         files[path] = pages.render(
             "dataset.html", path, page=page, board_files=of_boards, board_charts=charts
         )
+    files.update(_compare_pages(pages, boards))
     files.update(_entry_pages(pages, material, boards, files))
     files.update(_reported_pages(pages, material.tables, of_tables))
     files.update(_plain_pages(pages, material, boards, datasets))
@@ -143,6 +145,16 @@ def _dataset_pages(
 def _reading_order(dataset: str) -> tuple[int, str]:
     first = FIRST.index(dataset) if dataset in FIRST else len(FIRST)
     return first, dataset_name(dataset).title.lower()
+
+
+def _compare_pages(pages: Pages, boards: Sequence[Board]) -> Iterator[tuple[str, bytes]]:
+    for board in boards:
+        comparison = comparison_of(board)
+        if comparison is not None:
+            path = f"compare/{board.slug}.html"
+            facts = {"title": dataset_name(board.dataset).title, "split": board.split}
+            slug = file_name(board.dataset)
+            yield path, pages.render("compare.html", path, comparison=comparison, dataset_slug=slug, **facts)
 
 
 def _entry_pages(

@@ -10,7 +10,8 @@ import pytest
 from benchmark.rankings import Place
 from benchmark.statistics import PairedDifference
 from leaderboards.boards import Board, Row, make_boards
-from leaderboards.charts import HEIGHT, WIDTH, Charts, charts_of, difference_sentence
+from leaderboards.charts import HEIGHT, WIDTH, Charts, charts_of, difference_sentence, row_name
+from leaderboards.compare_view import comparison_of
 from leaderboards.site import read_material
 from submissions.model_card import Speed
 
@@ -45,6 +46,22 @@ def as_model(row: Row, parameters: int, fps: float, score: float) -> Row:
 def with_models(board: Board, *facts: tuple[int, float, float]) -> Charts:
     base = next(row for row in board.rows if row.gap is not None)
     return charts_of(dataclasses.replace(board, rows=tuple(as_model(base, *one) for one in facts)))
+
+
+def test_a_comparison_has_a_cell_per_model_and_every_pair(board: Board) -> None:
+    comparison = comparison_of(board)
+    assert comparison is not None
+    assert [model.name for model in comparison.models] == [row_name(row) for row in board.rows]
+    assert len(comparison.pairs) == sum(len(pairs) for pairs in board.pairs.values()) > 0
+    for table in comparison.tables:
+        assert all(len(line.cells) == len(comparison.models) for line in table.lines)
+    lines = {line.name: line.cells for line in comparison.tables[0].lines}
+    where = [model.name for model in comparison.models].index("Actors alone 1")
+    assert lines["InterRVOS-Target J&F"][where] == ("n/a", "the model never predicts targets")
+
+
+def test_one_row_is_compared_with_nothing(board: Board) -> None:
+    assert comparison_of(dataclasses.replace(board, rows=board.rows[:1])) is None
 
 
 def test_nothing_is_drawn_of_one_model(board: Board) -> None:

@@ -17,6 +17,7 @@ from tests.leaderboards.browser import running_browser
 
 Forge = Callable[..., Entry]
 BOARD = "boards/interrvos.html"
+COMPARE = "compare/interrvos-val.html"
 TABLE = "#interrvos-val"
 
 
@@ -152,6 +153,21 @@ def test_downloads_hold_the_view(page: Any, site: Path) -> None:
     assert r"Both roles & 100" in saved("LaTeX")
 
 
+def test_two_to_four_rows_are_compared(page: Any, site: Path) -> None:
+    go(page, site, COMPARE)
+    heads = page.locator("table.side").first.locator("th[data-model]:visible a")
+    assert heads.all_text_contents() == ["Both roles 1", "Actors alone 1"]
+    assert page.get_by_label("Both roles 1").is_disabled()
+    page.get_by_label("oracle 1").check()
+    page.get_by_label("Actors alone 1").uncheck()
+    assert sorted(heads.all_text_contents()) == ["Both roles 1", "oracle 1"]
+    assert page.locator("#pairs li:visible").count() == 3
+    link = page.url
+    page.goto("about:blank")
+    page.goto(link)
+    assert sorted(heads.all_text_contents()) == ["Both roles 1", "oracle 1"]
+
+
 def test_the_theme_is_remembered(page: Any, site: Path) -> None:
     go(page, site)
     ground = "getComputedStyle(document.documentElement).backgroundColor"
@@ -174,7 +190,7 @@ def test_dark_is_followed_from_the_system(page: Any, site: Path) -> None:
 @pytest.mark.parametrize("width", [320, 768, 3840])
 def test_no_page_scrolls_sideways(page: Any, site: Path, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
-    some = [BOARD, "index.html", "how-to-read.html", "submit.html", "protocols.html", "about.html"]
+    some = [BOARD, COMPARE, "index.html", "how-to-read.html", "submit.html", "protocols.html", "about.html"]
     some += [f"models/{path.name}" for path in sorted((site / "models").glob("interrvos-val--*"))]
     for name in [*some, "reported/visa-table-1.html", "models/reported--visa-7b.html"]:
         go(page, site, name)
@@ -212,7 +228,7 @@ def test_axe_finds_nothing(page: Any, site: Path, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
     page.emulate_media(color_scheme=scheme)
     (own,) = [f"models/{path.name}" for path in (site / "models").glob("interrvos-val--both*")]
-    for name in (BOARD, "index.html", "protocols.html", "how-to-read.html", own, "submit.html"):
+    for name in (BOARD, "index.html", "protocols.html", "how-to-read.html", own, "submit.html", COMPARE):
         go(page, site, name)
         page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
         found = axe.Axe().run(page).response["violations"]
