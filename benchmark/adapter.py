@@ -89,6 +89,9 @@ class Requirements:
 
     Attributes:
         packages: distribution name to version rule, such as `{"transformers": ">=5.3,<6"}`; "" for any.
+        interpreter: the Python that must have them, for a model in an environment of its own; `None` is
+            the one that runs.
+        files: path to a command or sentence that brings it, for files and folders beside the weights.
         programs: programs that must be found on the PATH.
         variables: environment variables that must be set.
         weights: folders, or Hub names `owner/model@revision`.
@@ -98,6 +101,8 @@ class Requirements:
     """
 
     packages: Mapping[str, str] = field(default_factory=dict)
+    interpreter: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
     programs: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +20,18 @@ from pathlib import Path
 from benchmark.adapter import Adapter, Requirements, describe_exception
 
 GIB = 1 << 30
+ANSWER_SECONDS = 60
+_VERSIONS_SCRIPT = """
+import json, sys
+from importlib import metadata
+found = {}
+for name in sys.argv[1:]:
+    try:
+        found[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        found[name] = None
+print(json.dumps(found))
+"""  # runs in Python 3.8, too
 _RULE = re.compile(r"(>=|<=|==|!=|<|>)\s*([0-9][0-9a-zA-Z.+]*)")
 
 
@@ -42,9 +56,10 @@ def examine(adapter: Adapter) -> list[Check]:
     """Every check of an adapter with the options it was made with."""
     needs = adapter.requirements()
     checks = [
-        *(_package(name, rule) for name, rule in needs.packages.items()),
+        *_packages(needs),
         *_torchvision(needs),
         *(_program(name) for name in needs.programs),
+        *(_file(name, fix) for name, fix in needs.files.items()),
         *(_variable(name) for name in needs.variables),
         *(_weights(name) for name in needs.weights),
     ]
@@ -86,20 +101,60 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0]))
 
 
-def _package(name: str, rule: str) -> Check:
-    wanted = f"package {name}{' ' + rule if rule else ''}"
-    install = f"pip install '{name}{rule}'"
+def _packages(needs: Requirements) -> Iterator[Check]:
+    if needs.interpreter is None:
+        versions = {name: _version(name) for name in needs.packages}
+        pip = "pip"
+    else:
+        asked = _versions_elsewhere(needs.interpreter, tuple(needs.packages))
+        if isinstance(asked, str):
+            fix = f"mend the environment of {needs.interpreter}"
+            yield Check(f"packages of {needs.interpreter}", False, asked, fix)
+            return
+        versions, pip = asked, f"{needs.interpreter} -m pip"
+    for name, rule in needs.packages.items():
+        version = versions.get(name)
+        passed = version is not None and satisfies(version, rule)
+        fix = "" if passed else f"{pip} install '{name}{rule}'"
+        yield Check(f"package {name}{' ' + rule if rule else ''}", passed, version or "not installed", fix)
+
+
+def _version(name: str) -> str | None:
     try:
-        version = metadata.version(name)
+        return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return Check(wanted, False, "not installed", install)
-    passed = satisfies(version, rule)
-    return Check(wanted, passed, version, "" if passed else install)
+        return None
+
+
+def _versions_elsewhere(interpreter: str, names: Sequence[str]) -> dict[str, str | None] | str:
+    """What another Python has installed, or why it cannot be asked."""
+    try:
+        done = subprocess.run(
+            [interpreter, "-c", _VERSIONS_SCRIPT, *names],
+            capture_output=True,
+            text=True,
+            timeout=ANSWER_SECONDS,
+            check=True,
+        )
+        told: dict[str, str | None] = json.loads(done.stdout)
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr.strip().splitlines() or ["it gives no reason"])[-1]
+        return f"ended with exit code {error.returncode}: {last}"
+    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+        return f"does not answer: {describe_exception(error)}"
+    return told
+
+
+def _file(name: str, fix: str) -> Check:
+    there = Path(name).exists()
+    return Check(f"file {name}", there, "there" if there else "not there", "" if there else fix)
 
 
 def _torchvision(needs: Requirements) -> Iterator[Check]:
     """A torchvision that does not match torch breaks every class of transformers."""
-    if "transformers" not in needs.packages or importlib.util.find_spec("torchvision") is None:
+    if needs.interpreter is not None or "transformers" not in needs.packages:
+        return
+    if importlib.util.find_spec("torchvision") is None:
         return
     try:
         importlib.import_module("torchvision")

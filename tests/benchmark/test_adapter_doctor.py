@@ -114,3 +114,31 @@ def test_a_torchvision_that_does_not_match(tmp_path: Path, monkeypatch: pytest.M
     assert [one.passed for one in found] == [True, False]
     assert "RuntimeError: operator torchvision::nms" in found[1].found
     assert found[1].fix.startswith("pip uninstall torchvision")
+
+
+def test_packages_of_another_interpreter(tmp_path: Path) -> None:
+    needs = {"numpy": ">=2", "pytest": "<1", "no-such-package-7": ""}
+    found = checks(Requirements(packages=needs, interpreter=sys.executable))
+    assert [one.passed for one in found] == [True, False, False]
+    assert found[1].fix == f"{sys.executable} -m pip install 'pytest<1'"
+    silent = tmp_path / "python"
+    for text, reason in (
+        ("#!/bin/sh\necho broken >&2\nexit 3\n", "ended with exit code 3: broken"),
+        ("#!/bin/sh\nexit 4\n", "ended with exit code 4: it gives no reason"),
+        ("#!/bin/sh\necho hello\n", "does not answer: JSONDecodeError: Expecting value"),
+    ):
+        silent.write_text(text)
+        silent.chmod(0o755)
+        (one,) = checks(Requirements(packages=needs, interpreter=str(silent)))
+        assert not one.passed and one.found.startswith(reason) and str(silent) in one.subject
+    (one,) = checks(Requirements(packages=needs, interpreter=str(tmp_path / "nothing")))
+    assert "does not answer: FileNotFoundError" in one.found and one.fix.startswith("mend the environment")
+
+
+def test_files_beside_the_weights(tmp_path: Path) -> None:
+    there, gone = str(tmp_path), str(tmp_path / "gone")
+    found = checks(Requirements(files={there: "x", gone: "git clone it"}))
+    assert [(one.subject, one.passed, one.fix) for one in found] == [
+        (f"file {there}", True, ""),
+        (f"file {gone}", False, "git clone it"),
+    ]
