@@ -28,6 +28,7 @@ setup(
             Extension(
                 f"benchmark._{name}",
                 sources=[f"benchmark/{name}.c"],
+                depends=["benchmark/inflate.h"],
                 define_macros=[("Py_LIMITED_API", "0x030B0000")],
                 py_limited_api=True,
                 extra_compile_args=["/O2"] if sys.platform == "win32" else ["-std=c11", "-O3"],

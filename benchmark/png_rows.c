@@ -1,4 +1,4 @@
-/* Undoes the row filters of a PNG with one byte a pixel: the extension module benchmark._png_rows.
+/* Inflates the pixels of a PNG and undoes its row filters: the extension module benchmark._png_rows.
  *
  * Source of the filters: W3C, "Portable Network Graphics (PNG) Specification", section 9.2. Mask images
  * are long stretches of one value, so each filter first looks whether the next eight bytes are such a
@@ -8,7 +8,10 @@
 #include <Python.h>
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "inflate.h"
 
 #define REPEATED UINT64_C(0x0101010101010101)
 
@@ -106,7 +109,70 @@ static PyObject *unfilter(PyObject *self, PyObject *args) {
     return result;
 }
 
+/* Inflated rows of earlier calls' images, kept because fresh memory costs more than what is done with it.
+ * Touched with the GIL held only. */
+#define MOST_KEPT 4
+#define LARGEST_KEPT ((size_t)16 << 20)
+typedef struct {
+    uint8_t *block;
+    size_t size;
+} scratch;
+static scratch kept[MOST_KEPT];
+static int number_kept;
+
+static scratch take_scratch(size_t size) {
+    scratch own = {NULL, 0};
+    if (number_kept) own = kept[--number_kept];
+    if (own.size < size) {
+        free(own.block);
+        own.block = malloc(size);
+        own.size = own.block ? size : 0;
+    }
+    return own;
+}
+
+static void give_back(scratch own) {
+    if (own.block && own.size <= LARGEST_KEPT && number_kept < MOST_KEPT)
+        kept[number_kept++] = own;
+    else
+        free(own.block);
+}
+
+static PyObject *decode(PyObject *self, PyObject *args) {
+    Py_buffer packed, out;
+    Py_ssize_t height, width;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*nnw*", &packed, &height, &width, &out)) return NULL;
+    PyObject *result = NULL;
+    const int fits = height > 0 && width > 0 && width < PY_SSIZE_T_MAX / height - height &&
+                     out.len == height * width;
+    const size_t size = fits ? (size_t)height * ((size_t)width + 1) : 0;
+    scratch rows = {NULL, 0};
+    if (fits) rows = take_scratch(size + (size_t)width);
+    if (!fits) {
+        PyErr_SetString(PyExc_ValueError, "the buffer does not have the size of the image");
+    } else if (!rows.block) {
+        PyErr_NoMemory();
+    } else {
+        int wrong = -1;
+        Py_BEGIN_ALLOW_THREADS
+        if (inflate_zlib(packed.buf, (size_t)packed.len, rows.block, size)) {
+            memset(rows.block + size, 0, (size_t)width);
+            wrong = undo_rows(rows.block, out.buf, rows.block + size, height, width);
+        }
+        Py_END_ALLOW_THREADS
+        result = PyLong_FromLong(wrong);
+    }
+    if (rows.block) give_back(rows);
+    PyBuffer_Release(&packed);
+    PyBuffer_Release(&out);
+    return result;
+}
+
 static PyMethodDef methods[] = {
+    {"decode", decode, METH_VARARGS,
+     "decode(packed, height, width, out)\n--\n\n"
+     "Inflate rows and write their pixels. Returns 0, or an unknown filter, or -1 where zlib has to be asked."},
     {"unfilter", unfilter, METH_VARARGS,
      "unfilter(raw, height, width, out): write the pixels of inflated rows; returns 0, or an unknown filter"},
     {NULL, NULL, 0, NULL}};

@@ -19,6 +19,7 @@ Truth and prediction need not come in the same form. Two CUDA tensors are scored
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,7 +36,7 @@ from benchmark.metrics import engines
 from benchmark.metrics.definition import Counts, boundary_radius, check_radius
 from benchmark.metrics.families import Areas, CountedTrack
 from benchmark.metrics.scores import Scores, boundary_accuracy, region_similarity
-from benchmark.png_masks import frame_names, read_folder
+from benchmark.png_masks import frame_names, image_size, read_folder
 from benchmark.run_lengths import text_from_runs
 from benchmark.types import MaskTrack
 
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 RunLength: TypeAlias = "Mapping[str, Any] | bytes | str | None"
 Track: TypeAlias = "MaskTrack | Sequence[RunLength] | NDArray[Any] | Tensor | Path | str"
 
-CHUNK_PIXELS = 4 << 20
+CHUNK_PIXELS = 1 << 20
 """Pixels of one side that are read from PNG files before they are counted."""
 
 
@@ -237,9 +238,8 @@ def _count_folders(truth: Path, predicted: Path, radius: int | None, engine: str
     """A few frames at a time; the truth's files say which frames there are."""
     names = frame_names(truth)
     frame_names(predicted)
-    first = next(read_folder(truth, names[:1], 1))
-    pixels = int(first[0].size)
-    at_once = max(1, CHUNK_PIXELS // pixels)
+    pixels = math.prod(image_size(truth / f"{names[0]}.png"))
+    at_once = max(1, CHUNK_PIXELS // max(1, pixels))
     chunks = zip(read_folder(truth, names, at_once), read_folder(predicted, names, at_once), strict=True)
     parts = [_count_arrays(ours, theirs, radius, engine) for ours, theirs in chunks]
     counts, areas = (np.concatenate(column) for column in zip(*parts, strict=True))
