@@ -13,7 +13,8 @@ added; a correction is a new one that --supersedes the old, with --reason and --
 requests, each read at the commit it had when it was listed; --revision reads one revision only.
 
 --check-only gives the status "files checked" where the truth is not at hand; --re-run states that the
-predictions were made by us. With --public-report entries hold rounded aggregates alone.
+predictions were made by us. With --public-report entries hold rounded aggregates alone; with --with-masks
+also the masks and the scores of frames, for data whose masks may be shown on pages.
 
 Exit codes: 0 received, 1 refused, 2 usage, 3 internal, 130 interrupted.
 """
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         key=chosen.key,
         correction=_correction(chosen),
         arguments=tuple(arguments),
+        with_masks=chosen.with_masks,
     )
     make_folder(office.work)
     with only_one(office.work / "lock"):
@@ -91,6 +93,9 @@ def _flags(arguments: Sequence[str]) -> argparse.Namespace:
     command.add_argument("--public-report", action="store_true", help="the truth is hidden: round, tell less")
     command.add_argument("--check-only", action="store_true", help="the truth is not at hand: do not score")
     command.add_argument("--re-run", action="store_true", help="we made these predictions ourselves")
+    command.add_argument(
+        "--with-masks", action="store_true", help="the masks may be shown: keep them in the entry"
+    )
     command.add_argument("--supersedes", metavar="ENTRY")
     command.add_argument("--reason", metavar="TEXT")
     command.add_argument("--author", metavar="NAME")
@@ -102,6 +107,8 @@ def _flags(arguments: Sequence[str]) -> argparse.Namespace:
         raise UsageError("--revision is a revision of a Hub repository", fix="give --hub ORG/REPO too")
     if chosen.check_only and chosen.re_run:
         raise UsageError("--check-only and --re-run exclude each other")
+    if chosen.with_masks and (chosen.public_report or chosen.check_only):
+        raise UsageError("--with-masks shows what --public-report and --check-only hold back")
     return chosen
 
 

@@ -43,11 +43,13 @@ from submissions.entries import (
 )
 from submissions.expected import Expected
 from submissions.outcome import format_scores, score_checked, statement
+from submissions.published_masks import MASKS, write_masks
 from submissions.receipt import ProtocolVersion, Receipt, ScoredData, make_receipt, write_receipt
 
 REPORTS = "reports"
 PRIVATE = "private"
 PUBLIC_FILES = ("result.json", "expressions.csv")
+FRAMES_FILE = "frame_scores.npz"
 LOG = "log.jsonl"
 
 
@@ -69,6 +71,7 @@ class Office:
         hidden: whether the truth is hidden, so that only rounded aggregates may leave.
         key: private key that receipts are signed with, or none.
         arguments: the command line, for provenance.
+        with_masks: whether masks and scores of frames belong to the entry, for pages that show them.
     """
 
     dataset: Dataset
@@ -80,6 +83,7 @@ class Office:
     key: Path | None
     correction: Correction | None
     arguments: tuple[str, ...]
+    with_masks: bool = False
 
     @property
     def folder(self) -> EntryFolder:
@@ -176,6 +180,9 @@ def _accept(checked: Checked, source: Source, office: Office, folder: EntryFolde
         if result is not None and not office.hidden:
             for public in PUBLIC_FILES:  # the scores of frames are too large for git, and stay here
                 write_atomically(place / public, (private / public).read_bytes())
+        if office.with_masks:
+            write_atomically(place / FRAMES_FILE, (private / FRAMES_FILE).read_bytes())
+            write_masks(checked, place / MASKS)
 
     if result is not None:
         write_result(result, private, replace=True)

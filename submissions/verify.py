@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmark.command_line import parser, run_command
 from benchmark.datasets import Dataset, open_dataset
+from benchmark.errors import UsageError
 from benchmark.provenance import collect
 from submissions.check import format_check
 from submissions.checking import Spool, check_submission
@@ -90,7 +91,11 @@ def _score_again(
     if chosen.zip is None:
         verdict.notes.append("not scored again: no --zip was given")
         return
-    dataset = open_dataset(stated.dataset.name, chosen.data_root, stated.dataset.split, need_frames=False)
+    try:
+        dataset = open_dataset(stated.dataset.name, chosen.data_root, stated.dataset.split, need_frames=False)
+    except UsageError as error:  # no folder was named; one that was named and is wrong is an error
+        verdict.notes.append(f"not scored again: the data is not at hand ({error})")
+        return
     again = score_zip(chosen.zip, dataset, stated, arguments, verdict)
     if again is not None:
         compare(stated, again, verdict)

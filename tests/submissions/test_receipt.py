@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.errors import EnvironmentProblem, InputError, OutputError, ResultError
+from benchmark.errors import DatasetError, EnvironmentProblem, InputError, OutputError, ResultError
 from benchmark.json_records import to_json
 from benchmark.result_files import read_result
 from benchmark.score import main as score_predictions
@@ -200,6 +200,18 @@ def test_verify_says_no_where_nothing_proves_it(
     assert verify([str(path)]) == 1
     told = said(capsys)
     assert "not signed" in told and "NOT SIGNED" in unsigned.note
+
+
+def test_verify_without_the_data_judges_the_signature_alone(
+    scored: Path, key: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(scored / "receipt.json"), "--zip", str(scored / "my.zip")]
+    assert verify([*words, "--key", str(public(key))]) == 0
+    assert "the data is not at hand (--data-root: the dataset interrvos needs a folder" in said(capsys)
+    assert verify(words) == 1
+    assert said(capsys).endswith("NO: nothing proves it\n")
+    with pytest.raises(DatasetError, match="data root does not exist"):
+        verify([*words, "--data-root", str(scored / "nowhere")])
 
 
 def test_verify_finds_edited_scores_other_masks_and_other_data(
