@@ -84,7 +84,8 @@ def run_step(name: str, words: Sequence[str], folder: Path, variables: Mapping[s
         process = subprocess.Popen(
             words,
             cwd=folder,
-            env={**os.environ, **variables},
+            # No compiled modules: what is run stays as it was found.
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
