@@ -81,6 +81,13 @@ SIZE_FIELDS: tuple[tuple[str, str], ...] = (
     ("max_positions", "llm_config.max_position_embeddings"),
 )
 
+OTHER_FIELDS: dict[str, str] = {
+    "rope_theta": "llm_config.rope_theta",
+    "layer_scale": "vision_config.initializer_factor",
+    "vision_bias": "vision_config.qkv_bias",
+    "tied": "llm_config.tie_word_embeddings",
+}
+
 
 def read_size(config: Mapping[str, Any], where: str) -> VisionLanguageConfig:
     """The sizes in an original `config.json`.
@@ -107,31 +114,62 @@ def read_size(config: Mapping[str, Any], where: str) -> VisionLanguageConfig:
                 expected=repr(needed),
                 found=repr(value),
             )
-    sizes: dict[str, int] = {}
     side = config.get("force_image_size") or _at(config, "vision_config.image_size", None)
-    for field, path in SIZE_FIELDS:
-        sizes[field] = _at(config, path, None)
-    for name, value in {**sizes, "vision_config.image_size": side}.items():
+    sizes = {"image_size": side} | {field: _at(config, path, None) for field, path in SIZE_FIELDS}
+    paths = {"image_size": "vision_config.image_size"} | dict(SIZE_FIELDS)
+    for field, value in sizes.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            path = dict(SIZE_FIELDS).get(name, name)
             problems.add(
                 "size is missing or wrong",
-                where=f"{where}: {path}",
+                where=f"{where}: {paths[field]}",
                 expected="a whole number above 0",
                 found=repr(value),
             )
     rope = _at(config, "llm_config.rope_theta", _at(config, "llm_config.rope_parameters.rope_theta", 10000.0))
-    if not isinstance(rope, int | float) or isinstance(rope, bool) or rope <= 0:
-        problems.add("wrong base of the rotary encoding", where=f"{where}: rope_theta", found=repr(rope))
+    others = {
+        "rope_theta": rope,
+        "layer_scale": _at(config, "vision_config.initializer_factor", 0.1),
+        "vision_bias": _at(config, "vision_config.qkv_bias", False),
+        "tied": _at(config, "llm_config.tie_word_embeddings", False),
+    }
+    for field, value in others.items():
+        switch = field in ("vision_bias", "tied")
+        if not (isinstance(value, bool) if switch else _is_positive(value)):
+            problems.add(
+                "value is wrong",
+                where=f"{where}: {OTHER_FIELDS[field]}",
+                expected="true or false" if switch else "a number above 0",
+                found=repr(value),
+            )
     problems.raise_if_any(CheckpointError, f"{where} describes a model that cannot be converted")
-    return VisionLanguageConfig(
-        image_size=int(side),
-        **sizes,
-        layer_scale=float(_at(config, "vision_config.initializer_factor", 0.1)),
-        vision_bias=bool(_at(config, "vision_config.qkv_bias", False)),
-        rope_theta=float(rope),
-        tied=bool(_at(config, "llm_config.tie_word_embeddings", False)),
-    )
+    # JSON writes 1.0 as 1, too; the native configuration wants a float.
+    others |= {field: float(others[field]) for field in ("rope_theta", "layer_scale")}
+    size = VisionLanguageConfig(**sizes, **others)
+    require_divisible(size, where)
+    return size
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e30
+
+
+def require_divisible(size: VisionLanguageConfig, where: str) -> None:
+    """Heads share their widths evenly, and the visual tokens of a frame form a grid of whole 2x2 patches.
+
+    Raises:
+        CheckpointError: naming every pair of sizes that does not go together.
+    """
+    pairs = {
+        "heads of the vision tower": (size.vision_width, size.vision_heads),
+        "heads of the language model": (size.width, 2 * size.heads),  # half of a head is turned by its place
+        "heads that share keys": (size.heads, size.key_value_heads),
+        "two patches": (size.image_size, 2 * size.patch_size),
+    }
+    wrong = [f"{whole} by {part} ({name})" for name, (whole, part) in pairs.items() if whole % part]
+    if wrong:
+        raise CheckpointError(
+            "sizes cannot be divided", where=where, expected="no remainder", found=", ".join(wrong)
+        )
 
 
 def _at(config: Mapping[str, Any], path: str, default: Any) -> Any:

@@ -16,7 +16,7 @@ from reference_model.checkpoint import read_config, read_recipe, read_tensors, s
 from reference_model.config import ModelConfig, VisionLanguageConfig
 from reference_model.native_folders import refuse_filled, write_card, write_weights
 from reference_model.released_recipes import ADDED_TOKENS, TEMPLATES, TOKENS, released_recipe
-from reference_model.released_weights import SAM2, merge_training, to_checkpoint, to_released
+from reference_model.released_weights import SAM2, empty_weights, merge_training, to_checkpoint, to_released
 from reference_model.tokenizer_files import read_tokenizer, token_ids
 from reference_model.weight_files import read_folder, read_json, read_pickle
 from reference_model.weight_names import require_same_names
@@ -80,12 +80,13 @@ def convert_training(
     tokenizer = read_tokenizer(internvl)
     tokenizer.add_tokens(list(ADDED_TOKENS), special_tokens=True)
     merged = merge_training(read_pickle(trained), base, sam2_tensors, size, lora_scale, str(trained))
-    if len(merged[EMBEDDING]) != len(tokenizer):
+    rows = _rows(merged)
+    if rows != len(tokenizer):
         raise CheckpointError(
             "the embeddings are not those of this tokenizer",
             where=str(trained),
             expected=f"{len(tokenizer)} rows: the words of {internvl.name} and {', '.join(ADDED_TOKENS)}",
-            found=f"{len(merged[EMBEDDING])} rows",
+            found=f"{rows} rows",
             fix="give the InternVL2.5 folder that the training began with",
         )
     facts = {
@@ -109,7 +110,9 @@ def _save(
 ) -> str:
     tokens = (TOKENS.actor, TOKENS.target, TOKENS.image, TOKENS.image_start, TOKENS.image_end)
     token_ids(tokenizer, [*tokens, TOKENS.turn_start, TOKENS.turn_end, TOKENS.padding], where)
-    rows = len(tensors[EMBEDDING]) if EMBEDDING in tensors else len(tokenizer)
+    rows = _rows(tensors)
+    if rows is None:  # which weights are missing is said below, all together
+        rows = len(tokenizer)
     if rows < len(tokenizer):
         raise CheckpointError(
             "the tokenizer has more words than the embeddings",
@@ -127,6 +130,12 @@ def _save(
     facts["source_digest"] = weights_digest(tensors)
     text: str = tokenizer.backend_tokenizer.to_str(pretty=True)
     return save_weights(output, weights, text, recipe, facts)
+
+
+def _rows(tensors: Mapping[str, Tensor]) -> int | None:
+    """Rows of the embeddings; `None` where there are no such rows."""
+    embedding = tensors.get(EMBEDDING)
+    return embedding.shape[0] if embedding is not None and embedding.dim() else None
 
 
 def write_released(checkpoint: Path, output: Path) -> str:
@@ -158,6 +167,7 @@ def write_released(checkpoint: Path, output: Path) -> str:
             fix="fetch the checkpoint again",
         )
     tokenizer = read_tokenizer(checkpoint)
+    require_same_names(weights, empty_weights(recipe.model, tokenizer), str(checkpoint))
     released = to_released(weights, str(checkpoint))
     write_weights(output, released)
     text: str = tokenizer.backend_tokenizer.to_str(pretty=True)

@@ -230,8 +230,9 @@ def find_size(tensors: Mapping[str, Tensor], where: str) -> MaskDecoderConfig:
     patch = tensors.get("image_encoder.trunk.patch_embed.proj.weight")
     prefix = "image_encoder.trunk.blocks."
     blocks = {name.removeprefix(prefix).split(".")[0] for name in tensors if name.startswith(prefix)}
+    width = patch.shape[0] if patch is not None and patch.dim() else None
     for size in SIZES.values():
-        if patch is not None and (patch.shape[0], len(blocks)) == (size.trunk_width, sum(size.blocks)):
+        if (width, len(blocks)) == (size.trunk_width, sum(size.blocks)):
             return dataclasses.replace(
                 size,
                 pointer_times="obj_ptr_tpos_proj.weight" in tensors,
@@ -244,7 +245,7 @@ def find_size(tensors: Mapping[str, Tensor], where: str) -> MaskDecoderConfig:
         "not a SAM2 checkpoint of a published size",
         where=where,
         expected=known,
-        found=f"width {'unknown' if patch is None else patch.shape[0]}, {len(blocks)} blocks",
+        found=f"width {width or 'unknown'}, {len(blocks)} blocks",
         fix="give a sam2_hiera_*.pt or sam2.1_hiera_*.pt file",
     )
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from benchmark.errors import CheckpointError, OutputError, UsageError
 from reference_model import convert, internvl_weights, sam2_weights
@@ -97,9 +100,55 @@ def test_all_that_the_native_class_computes_differently_is_listed(tmp_path):
         "select_layer: not what",
         "vision_config.qk_normalization: not what",
         "vision_config.hidden_size: size is missing or wrong; expected a whole number above 0; found '32'",
-        "wrong base of the rotary encoding",
+        "llm_config.rope_theta: value is wrong; expected a number above 0; found 0",
     ):
         assert part in str(caught.value), part
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("vision_config.qkv_bias", "yes", "qkv_bias: value is wrong; expected true or false; found 'yes'"),
+        ("vision_config.initializer_factor", float("nan"), "initializer_factor: value is wrong.*found nan"),
+        ("llm_config.tie_word_embeddings", 1, "tie_word_embeddings: value is wrong"),
+        ("vision_config.num_attention_heads", 3, r"32 by 3 \(heads of the vision tower\)"),
+        ("llm_config.num_attention_heads", 5, r"48 by 10 .*, 5 by 2 \(heads that share keys\)"),
+        ("vision_config.patch_size", 9, r"cannot be divided.*56 by 18 \(two patches\)"),
+    ],
+)
+def test_single_values_of_a_configuration(tmp_path, field, value, message):
+    part, name = field.split(".")
+    changed = {part: cases.CONFIG[part] | {name: value}}
+    source = write_internvl(tmp_path / "original", **changed)
+    with pytest.raises(CheckpointError, match=message):
+        run("--internvl", source, "--output", tmp_path / "out")
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 70) | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=3,
+)
+PLACES = [(name,) for name in cases.CONFIG] + [
+    (part, name) for part in ("vision_config", "llm_config") for name in cases.CONFIG[part]
+]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(PLACES), ANYTHING), min_size=1, max_size=3))
+@example([(("vision_config", "initializer_factor"), 1), (("llm_config", "rope_theta"), 1000000)])
+@example([(("llm_config", "rope_theta"), 10**400)])
+def test_whatever_a_configuration_says_it_is_read_or_refused(changes):
+    config = copy.deepcopy(cases.CONFIG)
+    for (*parents, last), value in changes:
+        place = config[parents[0]] if parents else config
+        if isinstance(place, dict):
+            place[last] = value
+    try:
+        size = internvl_weights.read_size(config, "config.json")
+    except CheckpointError:
+        return
+    assert internvl_weights.empty_weights(size)
 
 
 def test_rope_in_the_new_form_and_a_tied_head(tmp_path):

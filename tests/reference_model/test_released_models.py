@@ -97,6 +97,10 @@ def test_the_adapter_answers_with_a_converted_model(tmp_path):
         (lambda w: w.pop("text_hidden_fcs.2.bias"), "missing: text_hidden_fcs.2.bias"),
         (lambda w: w.pop("grounding_encoder.sam2_model.no_obj_ptr"), "missing: .*sam2_model.no_obj_ptr"),
         (lambda w: w.pop(EMBEDDING), f"missing: {EMBEDDING}"),
+        (
+            lambda w: w.update({EMBEDDING: torch.tensor(1.0)}),
+            r"embed_tokens.weight \(\) instead of \(24, 48\)",
+        ),
         (lambda w: w.update({"text_exist_fcs.0.weight": torch.ones(1)}), "unknown: text_exist_fcs.0.weight"),
         (lambda w: w.update({"mlp1.3.bias": torch.ones(1)}), r"mlp1.3.bias \(1,\) instead of \(48,\)"),
     ],

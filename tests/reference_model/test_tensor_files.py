@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
@@ -16,6 +16,7 @@ NAMES = st.text(st.characters(codec="ascii", categories=("L", "N", "P")), min_si
 TENSORS = st.dictionaries(NAMES, st.tuples(st.sampled_from(list(CODES)), SHAPES), max_size=6)
 
 
+@settings(deadline=None)
 @given(kinds=TENSORS, metadata=st.sampled_from([None, {"format": "pt"}]))
 def test_bytes_are_those_of_the_library(tmp_path_factory, kinds, metadata):
     path = tmp_path_factory.mktemp("tensors") / "a.safetensors"

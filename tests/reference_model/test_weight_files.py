@@ -7,6 +7,8 @@ import pathlib
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from benchmark.errors import CheckpointError
@@ -53,6 +55,36 @@ def test_truncated_pickles(tmp_path, size):
     (tmp_path / "a.pt").write_bytes((tmp_path / "a.pt").read_bytes()[:size])
     with pytest.raises(CheckpointError, match=r"a.pt: (weights are damaged|the pickle holds more)"):
         read_pickle(tmp_path / "a.pt")
+
+
+@settings(deadline=None)
+@given(
+    legacy=st.booleans(),
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(max_size=3)), min_size=1),
+)
+def test_damaged_pickles_are_read_or_refused(tmp_path_factory, legacy, changes):
+    path = tmp_path_factory.mktemp("damaged") / "a.pt"
+    torch.save({"model": WEIGHTS}, path, _use_new_zipfile_serialization=not legacy)
+    content = bytearray(path.read_bytes())
+    for place, value in changes:
+        start = int(place * len(content))
+        content[start : start + 2] = value
+    path.write_bytes(content)
+    try:
+        assert all(isinstance(one, torch.Tensor) for one in read_pickle(path).values())
+    except CheckpointError as error:
+        assert str(path) in str(error)
+
+
+@settings(deadline=None)
+@given(st.floats(0, 1, exclude_max=True))
+def test_truncated_safetensors(tmp_path_factory, share):
+    folder = tmp_path_factory.mktemp("truncated")
+    save_file(WEIGHTS, folder / "model.safetensors")
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(CheckpointError, match="damaged or not safetensors"):
+        read_folder(folder)
 
 
 @pytest.mark.parametrize(
