@@ -1,6 +1,7 @@
 """Entries as `submissions.receive` wrote them, read with every check: nothing edited, missing or twice there.
 
     ENTRIES/DATASET-SPLIT/ID/{entry.json, receipt.json, result.json, expressions.csv}
+                             {masks.jsonl.gz, frame_scores.npz} where the masks may be shown
 
 Every problem of every entry is collected; nobody repairs a board one build at a time.
 """
@@ -8,7 +9,7 @@ Every problem of every entry is collected; nobody repairs a board one build at a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.errors import ProblemCollector, RefereeError
@@ -16,6 +17,7 @@ from benchmark.result_files import read_expressions, read_result
 from benchmark.results import ExpressionRow, Result
 from benchmark.stored_files import TEMPORARY_PREFIX
 from leaderboards.safe_text import file_name
+from leaderboards.shown_masks import ShownMasks, read_shown_masks
 from submissions.entries import ENTRY, RECEIPT, Entry, entry_id, read_entry
 from submissions.model_card import card_digest
 from submissions.receipt import Receipt, Statement, read_receipt, signature_fits
@@ -34,6 +36,7 @@ class BoardEntry:
         folder: name of the folder of its dataset and split.
         result: `None` where the truth is hidden, or nothing was scored; `rows` are empty then.
         superseded_by: the entry that took its place.
+        shown: its masks, where they may be shown.
     """
 
     folder: str
@@ -42,6 +45,7 @@ class BoardEntry:
     result: Result | None
     rows: tuple[ExpressionRow, ...]
     superseded_by: str | None = None
+    shown: ShownMasks | None = None
 
 
 def read_board_entries(root: Path, problems: ProblemCollector) -> tuple[BoardEntry, ...]:
@@ -87,7 +91,8 @@ def _read(place: Path, problems: ProblemCollector) -> BoardEntry:
         problems.add("the facts of an entry were edited", where=where, expected=f"id {name}", fix=MEND)
     receipt = _receipt(place, entry, problems)
     result, rows = _result(place, entry, problems)
-    return BoardEntry(place.parent.name, entry, receipt, result, rows)
+    shown = read_shown_masks(place, entry, result)
+    return BoardEntry(place.parent.name, entry, receipt, result, rows, shown=shown)
 
 
 def _receipt(place: Path, entry: Entry, problems: ProblemCollector) -> Receipt | None:
@@ -209,7 +214,4 @@ def _with_successors(
             problems.add("two entries supersede the same one", where=where, found=replaced.entry)
         successors[one.folder, replaced.entry] = one.entry.id
     for one in entries:
-        yield BoardEntry(
-            *(one.folder, one.entry, one.receipt, one.result, one.rows),
-            superseded_by=successors.get((one.folder, one.entry.id)),
-        )
+        yield replace(one, superseded_by=successors.get((one.folder, one.entry.id)))

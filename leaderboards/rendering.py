@@ -27,7 +27,6 @@ class Pages:
     def __init__(self, entries_digest: str) -> None:
         try:
             import jinja2
-            from markupsafe import Markup
         except ModuleNotFoundError as error:
             raise EnvironmentProblem(
                 "building pages needs jinja2", fix="pip install -c constraints.txt -e '.[pages]'"
@@ -59,18 +58,25 @@ class Pages:
                 sorted({visible(seen.dataset) for seen in row.one.entry.model.trained_on})
             ),
         )
-        style, script = asset("pages.css"), asset("pages.js")
-        self._shared = {
-            "style": Markup(style),
-            "script": Markup(script),
-            "policy": content_policy(style, script),
-            "entries_digest": entries_digest,
-        }
+        self._entries_digest = entries_digest
 
-    def render(self, template: str, path: str, **values: Any) -> bytes:
-        """The page that will stand at `path`, which may lie in a folder."""
-        root = "../" * path.count("/")
-        text = self._environment.get_template(template).render(**self._shared, root=root, here=path, **values)
+    def render(self, template: str, path: str, *, player: bool = False, **values: Any) -> bytes:
+        """The page that will stand at `path`, which may lie in a folder.
+
+        Args:
+            player: whether the page carries the script of the mask player too.
+        """
+        style = asset("pages.css")
+        script = asset("pages.js") + asset("player.js") if player else asset("pages.js")
+        text = self._environment.get_template(template).render(
+            style=raw(style),
+            script=raw(script),
+            policy=content_policy(style, script),
+            entries_digest=self._entries_digest,
+            root="../" * path.count("/"),
+            here=path,
+            **values,
+        )
         return text.encode()
 
 
@@ -80,6 +86,13 @@ class _Block(str):
 
 def _without_hidden_characters(value: Any) -> Any:
     return visible(value) if type(value) is str else value
+
+
+def raw(text: str) -> Any:
+    """A text of ours that stands in a page as it is."""
+    from markupsafe import Markup
+
+    return Markup(text)
 
 
 @cache

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmark.errors import ProblemCollector, RefereeError, ResultError
 from benchmark.json_records import to_json
@@ -14,11 +15,12 @@ from leaderboards import entry_view
 from leaderboards.board_entries import REPORTED, BoardEntry, read_board_entries
 from leaderboards.boards import Board, Row, history, lone_row, make_boards
 from leaderboards.charts import charts_of
+from leaderboards.clips import Clip, clips_of
 from leaderboards.compare_view import comparison_of
 from leaderboards.dataset_names import FIRST, dataset_name
 from leaderboards.downloads import Download, board_downloads, table_downloads
 from leaderboards.protocol_words import protocol_sections
-from leaderboards.rendering import Pages
+from leaderboards.rendering import Pages, raw
 from leaderboards.reported import Paper, ReportedTable, read_reported
 from leaderboards.reported_view import ABSENCES, ShownTable, model_page, short_title, shown_table
 from leaderboards.safe_text import file_name
@@ -103,14 +105,17 @@ def site_files(material: Material) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     of_boards = {board.slug: _kept(board_downloads(board), files) for board in boards}
     of_tables = {table.id: _kept(table_downloads(table), files) for table in material.tables}
+    clips = {board.slug: tuple(clips_of(board)) for board in boards}
     datasets = _dataset_pages(boards, material.tables, of_tables)
     for page in datasets:
         path = f"boards/{page.slug}.html"
         charts = {board.slug: charts_of(board) for board in page.boards}
         files[path] = pages.render(
-            "dataset.html", path, page=page, board_files=of_boards, board_charts=charts
+            "dataset.html", path, page=page, board_files=of_boards, board_charts=charts, clips=clips
         )
     files.update(_compare_pages(pages, boards))
+    for board in boards:
+        files.update(player_pages(pages, board, clips[board.slug]))
     files.update(_entry_pages(pages, material, boards, files))
     files.update(_reported_pages(pages, material.tables, of_tables))
     files.update(_plain_pages(pages, material, boards, datasets))
@@ -152,9 +157,27 @@ def _compare_pages(pages: Pages, boards: Sequence[Board]) -> Iterator[tuple[str,
         comparison = comparison_of(board)
         if comparison is not None:
             path = f"compare/{board.slug}.html"
-            facts = {"title": dataset_name(board.dataset).title, "split": board.split}
+            facts: dict[str, Any] = {"title": dataset_name(board.dataset).title, "split": board.split}
             slug = file_name(board.dataset)
             yield path, pages.render("compare.html", path, comparison=comparison, dataset_slug=slug, **facts)
+
+
+def player_pages(pages: Pages, board: Board, clips: Sequence[Clip]) -> Iterator[tuple[str, bytes]]:
+    """The pages of the mask player and their pictures; nothing where there are no clips."""
+    if not clips:
+        return
+    folder = f"player/{board.slug}"
+    names: dict[str, Any] = {
+        "dataset_title": dataset_name(board.dataset).title,
+        "dataset_slug": file_name(board.dataset),
+    }
+    path = f"{folder}/index.html"
+    yield path, pages.render("player_index.html", path, board=board, clips=clips, **names)
+    for clip, newer in zip(clips, [*[one.page for one in clips[1:]], None], strict=True):
+        path = f"{folder}/{clip.page}.html"
+        yield clip.strip.path, clip.strip.content
+        values: dict[str, Any] = {"board": board, "clip": clip, "newer": newer, **names}
+        yield path, pages.render("player.html", path, data=raw(clip.data), player=True, **values)
 
 
 def _entry_pages(

@@ -131,8 +131,12 @@ BORDERS: dict[str, tuple[str, ...]] = {
         "benchmark.rankings",
         "benchmark.protocol",
         "submissions.receipt",
+        "benchmark.datasets",
+        "benchmark.frames",
+        "benchmark.metrics.scores",
         "submissions.entries",
         "submissions.model_card",
+        "submissions.published_masks",
         "leaderboards",
     ),
 }

@@ -385,6 +385,9 @@ document.addEventListener("DOMContentLoaded", () => {
   addThemeButton();
   const boards = [];
   const changed = () => writeState(boards);
+  const video = readState().get("video");  // a link to a clip, wherever its page lies
+  for (const link of document.querySelectorAll("#clips a[data-video]"))
+    if (link.dataset.video === video) location.replace(link.getAttribute("href") + location.hash);
   for (const table of document.querySelectorAll("table[data-board]"))
     boards.push(new Board(table, boards.length === 0, changed));
   const place = document.getElementById("compare-choice");

@@ -1,0 +1,154 @@
+"""Clips of the mask player: what is in them, and what is not shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from benchmark.datasets import Dataset, open_dataset
+from benchmark.errors import ProblemCollector, ResultError
+from benchmark.types import Status
+from leaderboards.board_entries import read_board_entries
+from leaderboards.boards import Board, make_boards
+from leaderboards.clips import Clip, clips_of
+from leaderboards.rendering import Pages
+from leaderboards.shown_masks import FrameScores, ShownMasks, read_shown_masks
+from leaderboards.site import player_pages, read_material
+from submissions import receive
+from submissions.answers import Answer
+from submissions.published_masks import MASKS
+from tests.leaderboards.browser import running_browser
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return open_dataset("interrvos-synthetic", None, "val")
+
+
+@pytest.fixture(scope="module")
+def board(received: Path, dataset: Dataset) -> Board:
+    """A board of the built-in data on which one model answers the first clip with the truth."""
+    (made,) = make_boards(read_material(received).entries)
+    first = dataset.videos[0]
+    answers, scores = {}, {}
+    for one in first.expressions:
+        actor = dataset.truth(first, one.actor_ids)
+        answers[one.expression_id] = Answer(first.video_id, one.expression_id, Status.OK, actor, None)
+        ones = (1.0,) * len(actor)
+        scores[first.video_id, one.expression_id, "actor"] = FrameScores(ones, ones)
+    row = next(row for row in made.rows if row.sanity is None)
+    shown = dataclasses.replace(row.one, shown=ShownMasks({first.video_id: answers}, scores))
+    return dataclasses.replace(
+        made,
+        dataset=dataset.name,
+        split=dataset.split,
+        digest=dataset.digest,
+        rows=(dataclasses.replace(row, one=shown),),
+    )
+
+
+@pytest.fixture(scope="module")
+def clip(board: Board) -> Clip:
+    return next(clips_of(board))
+
+
+def test_a_clip_holds_truth_answers_and_frames(clip: Clip, dataset: Dataset) -> None:
+    data = json.loads(clip.data)
+    video = dataset.videos[0]
+    assert [one["text"] for one in data["expressions"]] == [one.text for one in video.expressions]
+    (model,) = data["models"]
+    for one in data["expressions"]:
+        answer = one["answers"][model["id"]]
+        assert answer["actor"] == one["truth"]["actor"] and answer["target"] is None
+        assert answer["scores"]["actor"] == [[100] * data["frames"]] * 2
+    picture = Image.open(io.BytesIO(clip.strip.content))
+    assert picture.size == (data["width"] * data["frames"], data["height"])
+    assert not set("<>&") & set(clip.data)
+
+
+def test_other_data_and_rows_without_masks_have_no_clips(board: Board) -> None:
+    assert next(clips_of(dataclasses.replace(board, digest="another")), None) is None
+    assert next(clips_of(dataclasses.replace(board, dataset="interrvos")), None) is None
+    bare = dataclasses.replace(board.rows[0], one=dataclasses.replace(board.rows[0].one, shown=None))
+    assert next(clips_of(dataclasses.replace(board, rows=(bare,))), None) is None
+
+
+@pytest.fixture
+def with_masks(received: Path, tmp_path: Path) -> Path:
+    """Entries of which one was received with its masks."""
+    words = [str(received.parent / "both.zip"), "--dataset", "interrvos", "--with-masks"]
+    words += ["--data-root", str(received.parent / "data"), "--work", str(tmp_path / "work")]
+    assert receive.main([*words, "--entries", str(tmp_path / "entries")]) == 0
+    return tmp_path / "entries"
+
+
+def test_masks_beside_an_entry_are_read(with_masks: Path) -> None:
+    problems = ProblemCollector()
+    (one,) = read_board_entries(with_masks, problems)
+    assert problems.problems == [] and one.shown is not None
+    assert {role for _, _, role in one.shown.frames} == {"actor", "target"}
+    assert all(set(scores.j) == {1.0} for scores in one.shown.frames.values())
+
+
+def test_half_or_edited_masks_are_found(with_masks: Path, tmp_path: Path) -> None:
+    (place,) = with_masks.glob("*/*")
+    (one,) = read_board_entries(with_masks, ProblemCollector())
+    half = Path(shutil.copytree(place, tmp_path / "half"))
+    (half / MASKS).unlink()
+    with pytest.raises(ResultError, match="go with the scores of their frames"):
+        read_shown_masks(half, one.entry, one.result)
+    (place / "frame_scores.npz").write_bytes(b"other")
+    with pytest.raises(ResultError, match="not the scores of frames"):
+        read_shown_masks(place, one.entry, one.result)
+
+
+# --- in a browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with running_browser() as found:
+        yield found
+
+
+def test_the_player_scrubs_and_keeps_its_place(
+    browser: Any, board: Board, clip: Clip, tmp_path: Path
+) -> None:
+    files = dict(player_pages(Pages("0" * 64), board, [clip]))
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    page = browser.new_page()
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(f"file://{tmp_path}/player/{board.slug}/index.html#video={clip.video}&frame=3")
+    page.wait_for_url("**/synthetic-val-00000*")
+    scrubber = page.get_by_label("Frame", exact=True)
+    assert scrubber.input_value() == "3"
+    scrubber.focus()
+    page.keyboard.press("ArrowRight")
+    page.get_by_role("button", name="Next frame").click()
+    page.get_by_label("Sentence").select_option(index=1)
+    page.get_by_label("View").select_option("actor")
+    assert page.locator("#player output").text_content() == "frame 6 of 12"
+    assert page.locator("#player canvas").count() == 2
+    assert "actor J 100, F 100" in page.locator("#player figcaption").last.text_content()
+    link = page.url
+    page.goto("about:blank")
+    page.goto(link)
+    assert scrubber.input_value() == "5" and page.get_by_label("View").input_value() == "actor"
+    page.get_by_role("checkbox", name="Both roles").uncheck()
+    assert page.locator("#player canvas").count() == 1
+    page.set_viewport_size({"width": 320, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert wrong == []
+    page.close()
