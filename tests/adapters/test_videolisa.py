@@ -99,6 +99,10 @@ def test_a_program_that_hangs(checkout: Path) -> None:
     (answer,) = ask(opened(made(checkout, timeout="3")), "hang")
     assert answer.status is Status.TIMEOUT
     assert answer.message == "no end within 3 seconds; the program was ended"
+    (line,) = [one for one in (checkout.parent / "log").read_text().splitlines() if "process" in one]
+    process = Path("/proc") / line.split()[1]
+    # What the job had started is gone, too, or waits to be collected.
+    assert not process.exists() or (process / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 def test_a_whole_run_asks_again_one_by_one(

@@ -38,6 +38,7 @@ for key, one in jobs[given.subset_idx :: given.subset_num]:
     if words == "killed":
         os.kill(os.getpid(), 9)
     if words == "hang":
+        print("process", os.getpid(), flush=True)
         time.sleep(600)
     for number, file in enumerate(files):
         if words == "few" and number == 1:
