@@ -157,7 +157,10 @@ EXTRA: dict[str, tuple[str, ...]] = {
 TORCH_FREE = ("benchmark", "submissions", "leaderboards")
 # Masks that are on a GPU are counted there: these import torch, inside functions (see the test below).
 DEVICE_MODULES = (
+    "benchmark.metrics.device_clips",
     "benchmark.metrics.device_engine",
+    "benchmark.metrics.device_launches",
+    "benchmark.metrics.device_texts",
     "benchmark.metrics.packed_tensors",
     "benchmark.metrics.track_scoring",
     "benchmark.metrics.running_scores",

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from benchmark.errors import MaskError, UsageError
 from benchmark.masks import decode_track, encode_track
-from benchmark.metrics import compiled_engine, device_engine, packed_engine
+from benchmark.metrics import compiled_engine, device_engine, device_texts, packed_engine
 from benchmark.metrics.definition import COLUMNS, Counts, check_radius, frame_counts
 from benchmark.types import BoolMasks, MaskTrack
 
@@ -82,7 +82,7 @@ def group_counts(
     count = {
         "cpu": compiled_engine.group_counts,
         "numpy": packed_engine.group_counts,
-        "cuda": device_engine.group_counts,
+        "cuda": device_texts.group_counts,
     }[chosen]
     texts = [predicted.counts for predicted in predictions]
     return count(truth.counts, texts, truth.height, truth.width, radius)

@@ -14,9 +14,10 @@ import torch
 
 from benchmark.errors import EnvironmentProblem, MaskError, ProtocolError, UsageError
 from benchmark.masks import encode, encode_track
-from benchmark.metrics import device_engine, engines
+from benchmark.metrics import device_clips, device_engine, device_launches, device_texts, engines
 from benchmark.metrics.definition import frame_counts
-from benchmark.metrics.device_engine import TensorPair, batch_counts, tensor_counts
+from benchmark.metrics.device_clips import TensorPair
+from benchmark.metrics.device_engine import batch_counts, tensor_counts
 from benchmark.run_lengths import text_from_runs
 from tests.benchmark.mask_generators import FAMILIES, Pair, adversarial_pair
 
@@ -49,7 +50,7 @@ def test_run_lengths_are_counted_as_their_masks(family: str, size: tuple[int, in
     rng = np.random.default_rng(3)
     radius = 7
     truth, predicted = (np.stack([FAMILIES[family](rng, *size, radius) for _ in range(3)]) for _ in range(2))
-    counts = device_engine.track_counts(
+    counts = device_texts.track_counts(
         [encode(mask) for mask in truth], [encode(mask) for mask in predicted], *size, radius, on=CPU
     )
     assert counts.tolist() == [
@@ -57,11 +58,24 @@ def test_run_lengths_are_counted_as_their_masks(family: str, size: tuple[int, in
     ]
 
 
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_predictions_of_one_truth_are_counted_as_each_alone(family: str) -> None:
+    rng = np.random.default_rng(5)
+    size, radius = (65, 131), 6
+    masks = np.stack([[FAMILIES[family](rng, *size, radius) for _ in range(3)] for _ in range(4)])
+    truth, *predictions = ([encode(mask) for mask in track] for track in masks)
+    counts = device_texts.group_counts(truth, predictions, *size, radius, on=CPU)
+    for index, predicted in enumerate(predictions):
+        alone = device_texts.track_counts(truth, predicted, *size, radius, on=CPU)
+        assert np.array_equal(counts[index], alone)
+    assert device_texts.group_counts(truth, [], *size, radius, on=CPU).shape == (0, 3, 6)
+
+
 def test_text_with_runs_of_no_pixel() -> None:
     text = text_from_runs(np.array([3, 0, 2, 4, 0, 0, 3]))  # 3 + 2 of background, 4 pixels, 3 of background
     plain = text_from_runs(np.array([5, 4, 3]))
     sides = ([text, None], [plain, plain])
-    counts = device_engine.track_counts(*sides, 3, 4, 1, on=CPU)
+    counts = device_texts.track_counts(*sides, 3, 4, 1, on=CPU)
     assert counts[:, :2].tolist() == [[4, 4], [0, 4]]
 
 
@@ -88,10 +102,10 @@ def test_clips_of_many_sizes_in_small_chunks(monkeypatch: pytest.MonkeyPatch) ->
     whole = batch_counts(pairs).numpy()
     assert whole.tolist() == [row for pair in pairs for row in tensor_counts(*pair).numpy().tolist()]
     for size in (1, 1500, 5000):
-        monkeypatch.setattr(device_engine, "CHUNK_BYTES", size)
+        monkeypatch.setattr(device_clips, "CHUNK_BYTES", size)
         assert np.array_equal(batch_counts(pairs).numpy(), whole)
     texts = [encode_track(pairs[2].truth.numpy()), encode_track(pairs[2].predicted.numpy())]
-    counts = device_engine.track_counts(texts[0].counts, texts[1].counts, 20, 30, 1, on=CPU)
+    counts = device_texts.track_counts(texts[0].counts, texts[1].counts, 20, 30, 1, on=CPU)
     assert np.array_equal(counts, whole[4:9])
 
 
@@ -157,7 +171,7 @@ def test_wrong_input() -> None:
     with pytest.raises(UsageError, match="unknown form"):
         tensor_counts(masks, masks, form="jax")
     with pytest.raises(MaskError, match="frame 1 of the prediction"):
-        device_engine.track_counts([None, None], [None, b"0"], 4, 5, 1, on=CPU)
+        device_texts.track_counts([None, None], [None, b"0"], 4, 5, 1, on=CPU)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
@@ -175,14 +189,15 @@ def test_cuda_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EnvironmentProblem, match="needs torch, which is not installed"):
         device_engine.require_device()
     with pytest.raises(EnvironmentProblem, match="need the package triton"):
-        device_engine.uses_triton(torch.zeros(1), "triton")
+        device_launches.uses_triton(torch.zeros(1), "triton")
 
 
 INTERPRETED = """
 import numpy as np, torch
-from benchmark.metrics import device_engine
+from benchmark.metrics import device_texts
 from benchmark.metrics.definition import frame_counts
-from benchmark.metrics.device_engine import TensorPair, batch_counts, tensor_counts
+from benchmark.metrics.device_clips import TensorPair
+from benchmark.metrics.device_engine import batch_counts, tensor_counts
 from benchmark.masks import encode
 from tests.benchmark.mask_generators import FAMILIES
 
@@ -208,7 +223,7 @@ assert batch_counts(pairs, radius=radius, form="triton").numpy().tolist() == wan
 truth, predicted = sides[0]
 texts = [[encode(truth)], [encode(predicted)]]
 on = torch.device("cpu")
-assert device_engine.track_counts(*texts, *truth.shape, radius, on=on, form="triton").tolist() == wanted[:1]
+assert device_texts.track_counts(*texts, *truth.shape, radius, on=on, form="triton").tolist() == wanted[:1]
 wrong = torch.zeros(2, 3, 40); wrong[1, 2, 3] = torch.nan
 assert tensor_counts(wrong, wrong, form="triton").unclear.tolist() == [[False, False], [True, True]]
 print("equal")
@@ -244,4 +259,4 @@ def test_the_kernels_want_a_device() -> None:
     if importlib.util.find_spec("triton") is None:
         pytest.skip("Triton is not installed")
     with pytest.raises(EnvironmentProblem, match="masks on a CUDA device"):
-        device_engine.uses_triton(torch.zeros(1), "triton")
+        device_launches.uses_triton(torch.zeros(1), "triton")

@@ -31,8 +31,9 @@ from tqdm import tqdm
 
 from benchmark.errors import EnvironmentProblem
 from benchmark.masks import encode
-from benchmark.metrics import device_engine, engines
+from benchmark.metrics import device_engine, device_texts, engines
 from benchmark.metrics.definition import boundary_radius, frame_counts
+from benchmark.metrics.device_clips import TensorPair
 from tests.benchmark.mask_generators import Pair, adversarial_pair, object_pair
 
 SIZES = ("480x854", "720x1280", "1080x1920", "2160x3840")
@@ -79,7 +80,7 @@ def check(total: int, form: str) -> dict[str, Any]:
                 truth, predicted = (
                     torch.from_numpy(masks[None].copy()).cuda() for masks in (pair.truth, pair.predicted)
                 )
-                tensors.append(device_engine.TensorPair(truth, as_kind(predicted, KINDS[index % 3])))
+                tensors.append(TensorPair(truth, as_kind(predicted, KINDS[index % 3])))
             radii = [answer.pair.radius for answer in batch]
             found = device_engine.batch_counts(tensors, radius=radii, form=form).numpy().tolist()
             done += len(batch)
@@ -165,7 +166,7 @@ def time_sizes(
         radius = boundary_radius(height, width)
         on_device = [torch.from_numpy(masks).cuda() for masks in (truth, predicted)]
         for kind in KINDS:
-            pair = device_engine.TensorPair(*(as_kind(masks, kind) for masks in on_device))
+            pair = TensorPair(*(as_kind(masks, kind) for masks in on_device))
             item = pair.truth.element_size()
             packed = 2 * 8 * height * -(-width // 64)
             moved = 2 * height * width * item + 2 * packed  # masks read; bits written and read again
@@ -195,7 +196,7 @@ def time_text(size: str, truth: np.ndarray, predicted: np.ndarray, radius: int) 
     times = []
     for _ in range(4):
         start = time.perf_counter()
-        device_engine.track_counts(sides[0], sides[1], height, width, radius)
+        device_texts.track_counts(sides[0], sides[1], height, width, radius)
         times.append(time.perf_counter() - start)
     best = 1e6 * min(times) / len(truth)
     return {

@@ -1,0 +1,115 @@
+"""Clips on a device: what they must be, and how they are cut into chunks of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from benchmark.errors import MaskError
+from benchmark.metrics.definition import boundary_radius, check_radius
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CHUNK_BYTES = 32 << 20
+"""Packed bits of one chunk, truth and prediction together: small enough for the L2 cache of a large GPU.
+
+The `torch` form needs some 12 times as much beside the masks, the `triton` form nothing more.
+"""
+
+
+class TensorPair(NamedTuple):
+    """Truth and prediction of one clip: two (T, H, W) tensors of one size on one device."""
+
+    truth: Tensor
+    predicted: Tensor
+
+
+class Size(NamedTuple):
+    """Lines of a frame, bits of a line, boundary tolerance."""
+
+    lines: int
+    bits: int
+    radius: int
+
+    @property
+    def words(self) -> int:
+        """64-bit words of the frame."""
+        return self.lines * ((self.bits + 63) // 64)
+
+
+class Piece(NamedTuple):
+    """Some frames of a clip, and the size and tolerance they are counted at."""
+
+    masks: TensorPair
+    size: Size
+
+
+def check_pair(pair: TensorPair, where: str) -> None:
+    import torch
+
+    for side, masks in zip(("truth", "prediction"), pair, strict=True):
+        if not isinstance(masks, torch.Tensor) or masks.ndim != 3 or not masks.shape[1] * masks.shape[2]:
+            found = f"shape {tuple(masks.shape)}" if isinstance(masks, torch.Tensor) else type(masks).__name__
+            raise MaskError(f"the {side} must be a (T, H, W) tensor", where=where, found=found)
+        check_dtype(masks, side, where)
+    if pair.truth.shape != pair.predicted.shape:
+        raise MaskError(
+            "prediction and truth differ in shape",
+            where=where,
+            expected=f"{tuple(pair.truth.shape)} as in the truth",
+            found=str(tuple(pair.predicted.shape)),
+        )
+
+
+def check_dtype(masks: Tensor, side: str, where: str) -> None:
+    import torch
+
+    if masks.dtype not in (torch.bool, torch.uint8) and not masks.dtype.is_floating_point:
+        raise MaskError(
+            f"the {side} has a dtype that masks do not come in",
+            where=where,
+            expected="bool, uint8 or floating point",
+            found=str(masks.dtype),
+        )
+
+
+def rounded(threshold: float, masks: Tensor) -> float:
+    """A threshold in the dtype of the masks that are compared with it."""
+    import torch
+
+    return float(torch.tensor(threshold, dtype=masks.dtype)) if masks.dtype.is_floating_point else threshold
+
+
+def radii_of(pairs: Sequence[TensorPair], radius: int | Sequence[int] | None) -> list[int]:
+    if radius is None:
+        return [boundary_radius(pair.truth.shape[1], pair.truth.shape[2]) for pair in pairs]
+    radii = [radius] * len(pairs) if isinstance(radius, int) else list(radius)
+    if len(radii) != len(pairs):
+        raise MaskError("one tolerance for each clip", expected=str(len(pairs)), found=str(len(radii)))
+    for each in radii:
+        check_radius(each)
+    return radii
+
+
+def chunks(pairs: Sequence[TensorPair], radii: Sequence[int]) -> Iterator[list[Piece]]:
+    """The pairs cut along time into groups whose packed bits stay within `CHUNK_BYTES`."""
+    chunk: list[Piece] = []
+    room = CHUNK_BYTES
+    for pair, radius in zip(pairs, radii, strict=True):
+        length, height, width = pair.truth.shape
+        size, first = Size(height, width, radius), 0
+        frame_bytes = 2 * 8 * size.words
+        while first < length:
+            taken = min(length - first, max(room // frame_bytes, 0 if chunk else 1))
+            if taken:
+                part = TensorPair(*(masks[first : first + taken] for masks in pair))
+                chunk.append(Piece(part, size))
+                room -= taken * frame_bytes
+                first += taken
+            if first < length:
+                yield chunk
+                chunk, room = [], CHUNK_BYTES
+    if chunk or not any(pair.truth.shape[0] for pair in pairs):
+        _, height, width = pairs[0].truth.shape
+        yield chunk or [Piece(pairs[0], Size(height, width, radii[0]))]
