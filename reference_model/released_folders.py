@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 EMBEDDING = "language_model.model.embed_tokens.weight"
-MODEL_TYPE = "sa2va_chat"
+MODEL_TYPE = "reviosa_chat"
 
 
 def convert_released(source: Path, output: Path, provenance: Mapping[str, Any]) -> str:
@@ -196,7 +196,7 @@ def released_config(
     """The `config.json` of the released form."""
     size = model.vision_language
     written: dict[str, Any] = {
-        "architectures": ["Sa2VAChatModel"],
+        "architectures": ["ReVIOSaChatModel"],
         "model_type": MODEL_TYPE,
         "template": template,
         "force_image_size": size.image_size,

@@ -1,11 +1,11 @@
 """Weights of ReVIOSa in the released form and in ours: names, LoRA, and the way in and out.
 
-A released folder holds all weights under Sa2VA's names. A training file holds what was trained: LoRA
-matrices, embeddings, head, both projectors and the mask decoder; the rest is in the InternVL2.5 folder
-and the SAM2 file that the training began with.
+A released folder holds all weights, under names that ReVIOSa took over from Sa2VA. A training file holds
+what was trained: LoRA matrices, embeddings, head, both projectors and the mask decoder; the rest is in the
+InternVL2.5 folder and the SAM2 file that the training began with.
 
-Source: bytedance/Sa2VA at d01bf3f (tag v1), `projects/llava_sam2/hf/convert_to_hf.py` and
-`models/llava_sam2.py`, which the released code is built on.
+Source: cvlab-kaist/InterRVOS at 14c261e, `ReVIOSa/model/hf` (what goes out) and `models/reviosa.py` beside it
+(what a training stores); the modules are those of bytedance/Sa2VA at d01bf3f (tag v1).
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def small_recipe() -> Recipe:
 
 def write_released(folder: Path, weights: dict[str, Tensor] | None = None, **config: Any) -> Path:
     """A released ReVIOSa folder."""
-    written = {"model_type": "sa2va_chat", "template": "qwen_chat"} | config
+    written = {"model_type": "reviosa_chat", "template": "qwen_chat"} | config
     return write_internvl(folder, weights_of("sa2va") if weights is None else weights, **written)
 
 

@@ -63,8 +63,8 @@ def test_a_released_configuration_is_written_as_it_is_read(tmp_path):
     before, after = (read_json(folder / "config.json") for folder in (source, tmp_path / "out"))
     read = [internvl_weights.read_size(one, "config.json") for one in (before, after)]
     assert read[0] == read[1]
-    assert after["template"] == "phi3_chat"
-    assert after["architectures"] == ["Sa2VAChatModel"] and after["torch_dtype"] == "float32"
+    assert (after["model_type"], after["template"]) == ("reviosa_chat", "phi3_chat")
+    assert after["architectures"] == ["ReVIOSaChatModel"] and after["torch_dtype"] == "float32"
 
 
 def test_the_checkpoint_says_where_it_comes_from(tmp_path):
@@ -118,6 +118,7 @@ def test_released_weights_that_do_not_fit(tmp_path, change, message):
     ("config", "message"),
     [
         ({"model_type": "internvl_chat"}, "not a released ReVIOSa folder.*found 'internvl_chat'"),
+        ({"model_type": "sa2va_chat"}, "not a released ReVIOSa folder; expected model_type reviosa_chat"),
         ({"template": "vicuna"}, "unknown chat template; expected qwen_chat or phi3_chat; found 'vicuna'"),
         (
             {"llm_config": cases.LANGUAGE | {"num_hidden_layers": 2}},
