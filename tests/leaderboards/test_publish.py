@@ -15,6 +15,7 @@ import pytest
 from benchmark.errors import EnvironmentProblem, HubProblem, InputError, UsageError
 from leaderboards import build, publish
 from leaderboards.hub_changes import RemoteFile, State, Target, changes
+from leaderboards.site import Material, site_files
 from submissions.entries import read_entry
 from tests.leaderboards.publishing_hub import TOKEN, PublishingHub, Refusal
 
@@ -71,9 +72,29 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return slept
 
 
+@pytest.fixture(scope="session")
+def site_once() -> Callable[[Material], dict[str, bytes]]:
+    """`site_files`, which makes the same site only once: how often is not what is tested here."""
+    made: dict[str, dict[str, bytes]] = {}
+
+    def once(material: Material) -> dict[str, bytes]:
+        if material.digest not in made:
+            made[material.digest] = site_files(material)
+        return made[material.digest]
+
+    return once
+
+
 @pytest.fixture
-def published(few: Path, built: Path, waits: list[float]) -> Published:
-    """Run the command on the unchanged entries and site."""
+def published(
+    few: Path,
+    built: Path,
+    waits: list[float],
+    site_once: Callable[[Material], dict[str, bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Published:
+    """Run the command, on unchanged entries and site where nothing else is said."""
+    monkeypatch.setattr("leaderboards.publish.site_files", site_once)
 
     def run(*flags: str, entries: Path = few, site: Path = built) -> None:
         publish.main(["--space", "org/board", "--entries", str(entries), "--site", str(site), *flags])
