@@ -105,7 +105,7 @@ def _board(slug: str, members: Sequence[BoardEntry]) -> Board:
     rows = [_row(one, [protocol.name for protocol in protocols], found, samples) for one in members]
     data = members[0].entry.dataset
     rows.sort(key=lambda row: _order(row, [protocol.name for protocol in protocols]))
-    shown = [row.one for row in rows[:MOST_COMPARED]]
+    shown = [row.one for row in rows if row.one.rows][:MOST_COMPARED]
     return Board(
         *(slug, data.name, data.split, data.digest, data.videos, data.expressions),
         protocols=protocols,

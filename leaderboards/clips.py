@@ -39,7 +39,7 @@ class Clip:
 
 def clips_of(board: Board) -> Iterator[Clip]:
     """The clips of a board with masks to show; none where its frames are not ours or are others by now."""
-    rows = [row for row in board.rows if row.one.shown is not None][:MOST_SHOWN]
+    rows = _shown_rows(board)
     known = DATASETS.get(board.dataset)
     if not rows or known is None or known.needs_data_root:
         return
@@ -57,6 +57,15 @@ def clips_of(board: Board) -> Iterator[Clip]:
             _embedded(_data(dataset, video, rows)),
             strip,
         )
+
+
+def shown_entries(board: Board) -> list[str]:
+    """The entries that the clips of a board show."""
+    return [row.one.entry.id for row in _shown_rows(board)]
+
+
+def _shown_rows(board: Board) -> list[Row]:
+    return [row for row in board.rows if row.one.shown is not None][:MOST_SHOWN]
 
 
 def _strip(dataset: Dataset, video: Video) -> Download:

@@ -8,7 +8,9 @@ from decimal import Decimal
 
 from leaderboards.boards import ACTOR, TARGET
 from leaderboards.downloads import Download
+from leaderboards.entry_view import Fact
 from leaderboards.reported import Absence, Column, Paper, ReportedTable, Row, WordColumn
+from leaderboards.reported_models import Models
 
 ABSENCES: Mapping[Absence, str] = {
     Absence.NOT_APPLICABLE: "n/a",
@@ -81,6 +83,32 @@ class ShownTable:
 def model_page(model: str) -> str:
     """Where the page of a model that papers report lies."""
     return f"models/reported--{model}.html"
+
+
+def reported_facts(models: Models | None, model_id: str) -> list[Fact]:
+    """What is known about a model that papers report; nothing where no file says anything."""
+    if models is None:
+        return []
+    model = models.by_id()[model_id]
+    family = models.family_of(model)
+    parameters = None
+    if model.parameters is not None:
+        parameters = f"{model.parameters} billion ({model.parameters_source or 'source not noted'})"
+    weights = {True: "open", False: "not public", None: None}[model.open_weights]
+    paper = f"{family.paper} ({family.venue})" if family.paper and family.venue else family.paper
+    facts = [
+        Fact("Paper", paper),
+        Fact("Link", family.link, link=family.link),
+        Fact("Code", family.code, link=family.code),
+        Fact("Licence", family.licence),
+        Fact("Parameters", parameters),
+        Fact("Weights", model.weights or weights, link=model.weights),
+        Fact("Facts from", "; ".join(family.sources)),
+    ]
+    if model.ablation_of is not None:
+        facts.append(Fact("Ablation of", models.by_id()[model.ablation_of].name))
+    notes = " ".join(note for note in (family.note, model.note) if note)
+    return [*facts, Fact("Note", notes)] if notes else facts
 
 
 def short_title(paper: Paper) -> str:

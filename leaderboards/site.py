@@ -15,15 +15,25 @@ from leaderboards import entry_view
 from leaderboards.board_entries import REPORTED, BoardEntry, read_board_entries
 from leaderboards.boards import Board, Row, history, lone_row, make_boards
 from leaderboards.charts import charts_of
-from leaderboards.clips import Clip, clips_of
+from leaderboards.clips import Clip, clips_of, shown_entries
 from leaderboards.compare_view import comparison_of
 from leaderboards.dataset_names import FIRST, dataset_name
 from leaderboards.downloads import Download, board_downloads, table_downloads
 from leaderboards.protocol_words import protocol_sections
 from leaderboards.rendering import Pages, raw
 from leaderboards.reported import Paper, ReportedTable, read_reported
-from leaderboards.reported_view import ABSENCES, ShownTable, model_page, short_title, shown_table
+from leaderboards.reported_models import Models, read_models
+from leaderboards.reported_view import (
+    ABSENCES,
+    ShownTable,
+    model_page,
+    reported_facts,
+    short_title,
+    shown_table,
+)
 from leaderboards.safe_text import file_name
+
+MODELS = "models.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,7 @@ class Material:
 
     entries: tuple[BoardEntry, ...]
     tables: tuple[ReportedTable, ...]
+    models: Models | None
 
     @property
     def digest(self) -> str:
@@ -75,6 +86,8 @@ class Material:
             total.update((one.result.scores_digest if one.result else "").encode())
         for table in self.tables:
             total.update(json.dumps(to_json(table), sort_keys=True).encode())
+        if self.models is not None:
+            total.update(json.dumps(to_json(self.models), sort_keys=True).encode())
         return total.hexdigest()
 
 
@@ -87,15 +100,17 @@ def read_material(root: Path) -> Material:
     problems = ProblemCollector()
     entries = read_board_entries(root, problems)
     tables: tuple[ReportedTable, ...] = ()
+    models: Models | None = None
     if (root / REPORTED).is_dir():
         try:
             tables = read_reported(root / REPORTED)
+            models = read_models(root / MODELS, tables) if (root / MODELS).is_file() else None
         except RefereeError as error:
             problems.problems.extend(error.problems)
     if not entries and not tables and not problems.problems:
         problems.add("nothing to show", where=str(root), expected="entries, or tables in reported/")
     problems.raise_if_any(ResultError, f"entries of {root}")
-    return Material(entries, tables)
+    return Material(entries, tables, models)
 
 
 def site_files(material: Material) -> dict[str, bytes]:
@@ -116,8 +131,8 @@ def site_files(material: Material) -> dict[str, bytes]:
     files.update(_compare_pages(pages, boards))
     for board in boards:
         files.update(player_pages(pages, board, clips[board.slug]))
-    files.update(_entry_pages(pages, material, boards, files))
-    files.update(_reported_pages(pages, material.tables, of_tables))
+    files.update(_entry_pages(pages, material, boards, files, clips))
+    files.update(_reported_pages(pages, material, of_tables))
     files.update(_plain_pages(pages, material, boards, datasets))
     return files
 
@@ -181,9 +196,18 @@ def player_pages(pages: Pages, board: Board, clips: Sequence[Clip]) -> Iterator[
 
 
 def _entry_pages(
-    pages: Pages, material: Material, boards: Sequence[Board], files: dict[str, bytes]
+    pages: Pages,
+    material: Material,
+    boards: Sequence[Board],
+    files: dict[str, bytes],
+    clips: Mapping[str, Sequence[Clip]],
 ) -> Iterator[tuple[str, bytes]]:
     rows = {(row.one.folder, row.one.entry.id): row for board in boards for row in board.rows}
+    watched = {
+        entry: {clip.video: f"player/{board.slug}/{clip.page}.html" for clip in clips[board.slug]}
+        for board in boards
+        for entry in shown_entries(board)
+    }
     for one in material.entries:
         row = rows.get((one.folder, one.entry.id)) or lone_row(one)
         path = f"models/{row.files}.html"
@@ -203,6 +227,7 @@ def _entry_pages(
                 errors=entry_view.role_errors(one.result),
                 extremes=entry_view.extremes(one),
                 provenance=entry_view.provenance(one),
+                watch=watched.get(one.entry.id, {}),
                 shares=one.entry.shares,
                 older=list(_older(material.entries, row)),
             ),
@@ -225,8 +250,9 @@ def _older(entries: Sequence[BoardEntry], row: Row) -> Iterator[dict[str, str]]:
 
 
 def _reported_pages(
-    pages: Pages, tables: Sequence[ReportedTable], of_tables: Mapping[str, tuple[Download, ...]]
+    pages: Pages, material: Material, of_tables: Mapping[str, tuple[Download, ...]]
 ) -> Iterator[tuple[str, bytes]]:
+    tables = material.tables
     for table in tables:
         path = f"reported/{table.id}.html"
         yield path, pages.render("reported_page.html", path, shown=shown_table(table, of_tables[table.id]))
@@ -238,10 +264,9 @@ def _reported_pages(
             figures.setdefault(row.model, []).extend(_figures(table, row.id))
     for model in sorted(figures):
         path = model_page(model)
-        yield (
-            path,
-            pages.render("reported_model.html", path, name=names[model], figures=figures[model], facts=[]),
-        )
+        facts = reported_facts(material.models, model)
+        values: dict[str, Any] = {"name": names[model], "figures": figures[model], "facts": facts}
+        yield path, pages.render("reported_model.html", path, **values)
 
 
 def _figures(table: ReportedTable, row_id: str) -> Iterator[dict[str, str | None]]:

@@ -43,6 +43,7 @@ def received(tmp_path_factory: pytest.TempPathFactory) -> Path:
         words += ["--entries", str(root / "entries"), "--work", str(root / "work")]
         assert receive.main([*words, *flags]) == 0
     shutil.copytree(REPORTED, root / "entries" / "reported")
+    shutil.copy(REPORTED.parent / "models.json", root / "entries")
     return root / "entries"
 
 

@@ -143,6 +143,14 @@ def test_figures_of_papers_appear_as_printed(received: Path) -> None:
     assert shown == ["73.2", "75.8", "74.5", "67.1", "69.5", "68.3", "63.0", "66.1", "64.5", "+6.2"]
 
 
+def test_a_reported_model_shows_its_facts_and_says_what_is_unknown(received: Path) -> None:
+    page = built(received)["models/reported--reviosa-4b.html"].decode()
+    assert 'href="https://github.com/cvlab-kaist/InterRVOS"' in page
+    assert "Nothing of it was computed here" in page
+    other = built(received)["models/reported--visa-7b.html"].decode()
+    assert '<abbr class="unknown" title="no source was found">unknown</abbr>' in other
+
+
 def test_a_hostile_entry_is_text_and_nothing_else(entries: Path, forge: Forge) -> None:
     made = forge(
         name="<script>alert(1)</script>\u202egnp.exe" + "A" * 10_000,
