@@ -90,8 +90,9 @@ def _word(words, line, word, lines, per_line):
 @triton.jit
 def _border(here, behind, below, below_behind, last_bit):
     """Boundary bits of a word, from the word behind it and the two on the next line."""
-    along = (((here >> 1) | (behind << 63)) & ~last_bit) | (here & last_bit)
-    diagonal = (((below >> 1) | (below_behind << 63)) & ~last_bit) | (below & last_bit)
+    # Bits past the end of a line are 0, so that the last one only has to be repeated.
+    along = (here >> 1) | (behind << 63) | (here & last_bit)
+    diagonal = (below >> 1) | (below_behind << 63) | (below & last_bit)
     return (here ^ below) | (here ^ along) | (here ^ diagonal)
 
 
