@@ -1,7 +1,7 @@
 """What the two repositories on the Hub hold: the Space with the site, the dataset with the entries.
 
     Space      README.md (its card), and the site as leaderboards.build wrote it
-    dataset    README.md, entries/ (as they lie in git), scores/ (tables), eval.yaml,
+    dataset    README.md, entries/ (as they lie in git), scores/ (tables), exports/eval.yaml (or at the root),
                exports/ORG/NAME/.eval_results/ (for the repositories of models)
 
 No request is made here; leaderboards.publish makes them.
@@ -72,14 +72,20 @@ def space_target(space: str, site: Mapping[str, bytes], dataset: str | None) -> 
     )
 
 
-def dataset_target(dataset: str, space: str, root: Path, entries: Sequence[BoardEntry]) -> Target:
-    """The dataset repository: only our folders are ours, and what was published as an entry stays."""
+def dataset_target(
+    dataset: str, space: str, root: Path, entries: Sequence[BoardEntry], *, benchmark: bool
+) -> Target:
+    """The dataset repository: only our folders are ours, and what was published as an entry stays.
+
+    Args:
+        benchmark: eval.yaml goes to the root, which makes the Hub take the dataset for a benchmark.
+    """
     files = {f"{ENTRIES}{name}": data for name, data in _files_below(root).items()}
     files.update((f"{SCORES}{name}", data) for name, data in score_tables(entries).items())
     files.update((f"{EXPORTS}{name}", data) for name, data in eval_results(entries, dataset, space).items())
     tasks = eval_yaml(entries, TITLE)
     if tasks is not None:
-        files[TASKS] = tasks
+        files[TASKS if benchmark else f"{EXPORTS}{TASKS}"] = tasks
     files[CARD] = _dataset_card(space, entries)
     return Target(
         kind="dataset",

@@ -10,8 +10,9 @@ that was looked at: when somebody else changes the repository meanwhile, nothing
 that does not exist is created (public); one that holds something else is left alone. Published entries are
 neither changed nor removed. --dry-run prints what would change, with sizes, and touches nothing.
 
-The dataset repository also gets tables of scores, eval.yaml (the Hub's declaration of a benchmark) and
-exports/ORG/NAME/.eval_results for the repositories of models whose weights are on the Hub.
+The dataset repository also gets tables of scores, and exports: eval.yaml (the Hub's declaration of a
+benchmark; --benchmark puts it at the root, where it counts) and ORG/NAME/.eval_results for the repositories
+of models whose weights are on the Hub.
 
 The token comes from HF_TOKEN, or from `hf auth login`; it is neither stored nor printed here. Answers 429
 and 5xx are tried again. Stopped half-way, the same command goes on: what arrived is not sent twice.
@@ -25,7 +26,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from json import JSONDecodeError
 from pathlib import Path
 from time import sleep
 from typing import Any, TypeVar
@@ -35,6 +35,7 @@ from benchmark.errors import EnvironmentProblem, HubProblem, UsageError
 from leaderboards.build import ENTRIES, OUTPUT
 from leaderboards.hub_changes import Change, RemoteFile, State, Target, change_report, changes
 from leaderboards.hub_content import dataset_target, read_site, space_target
+from leaderboards.hub_problems import conflict, hub_problem, passes, status_of
 from leaderboards.safe_text import shortened
 from leaderboards.site import read_material, site_files
 
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str]) -> None:
     command.add_argument(
         "--site", type=Path, default=OUTPUT, metavar="DIR", help="what leaderboards.build wrote"
     )
+    command.add_argument("--benchmark", action="store_true", help="eval.yaml goes to the root of the dataset")
     command.add_argument("--dry-run", action="store_true", help="print what would change, touch nothing")
     chosen = command.parse_args(arguments)
     for flag, name in (("--space", chosen.space), ("--entries-repo", chosen.entries_repo)):
@@ -64,7 +66,8 @@ def main(arguments: Sequence[str]) -> None:
     site = read_site(chosen.site, site_files(material))
     targets = [space_target(chosen.space, site, chosen.entries_repo)]
     if chosen.entries_repo is not None:  # first, so that no page is ahead of what it is built from
-        targets.insert(0, dataset_target(chosen.entries_repo, chosen.space, chosen.entries, material.entries))
+        about = (chosen.entries_repo, chosen.space, chosen.entries, material.entries)
+        targets.insert(0, dataset_target(*about, benchmark=chosen.benchmark))
     publish(targets, dry_run=chosen.dry_run)
 
 
@@ -129,7 +132,7 @@ class Hub:
         except HubProblem as problem:
             cause = problem.__cause__
             unseen = isinstance(cause, RepositoryNotFoundError) and not isinstance(cause, GatedRepoError)
-            if unseen and (_status(cause) == 404 or self._token is None):
+            if unseen and (status_of(cause) == 404 or self._token is None):
                 return None
             raise
         if info.sha is None:
@@ -183,14 +186,14 @@ class Hub:
             try:
                 return self._commit(target, state, found)
             except Exception as error:
-                if wait is None or not _passes(error):
-                    raise self._problem(target, error) from error
+                if wait is None or not passes(error):
+                    raise hub_problem(target, error, len(WAITS) + 1, self._token) from error
                 _rest(error, wait)
             now = self.state(target)
             if now is not None and now.commit != state.commit:
                 if not changes(target, now):
                     return str(now.commit)  # it had arrived; only the answer was lost
-                raise _conflict(target, "another commit")
+                raise conflict(target, "another commit")
         raise AssertionError("the last try returns or raises")
 
     def _commit(self, target: Target, state: State, found: Sequence[Change]) -> str:
@@ -212,28 +215,10 @@ class Hub:
             try:
                 return ask()
             except Exception as error:
-                if wait is None or not _passes(error):
-                    raise self._problem(target, error) from error
+                if wait is None or not passes(error):
+                    raise hub_problem(target, error, len(WAITS) + 1, self._token) from error
                 _rest(error, wait)
         raise AssertionError("the last try returns or raises")
-
-    def _problem(self, target: Target, error: Exception) -> HubProblem:
-        """The sentence for what went wrong, without the token in it."""
-        chain = (error, error.__cause__) if isinstance(error.__cause__, Exception) else (error,)
-        text = "; ".join(f"{type(one).__name__}: {' '.join(str(one).split())}" for one in chain)
-        found = shortened(text.replace(self._token, "[token]") if self._token else text, 300)
-        status = _status(error)
-        if status in (409, 412):
-            return _conflict(target, found)
-        what, fix = _WORDS.get(
-            status, ("the Hub refuses", "mend what it says, then run the same command again")
-        )
-        if status is None and _is_network(error):
-            what, fix = "the Hub cannot be reached", "check the network, then run the same command again"
-        elif _passes(error):
-            what = f"the Hub does not answer now; asked {len(WAITS) + 1} times"
-            fix = "run the same command again later: what arrived is not sent twice"
-        return HubProblem(what, where=target.address, found=found, fix=fix)
 
 
 def _asked_for_token(get_token: Callable[[], str | None]) -> str | None:
@@ -247,65 +232,12 @@ def _asked_for_token(get_token: Callable[[], str | None]) -> str | None:
         ) from error
 
 
-_WORDS: dict[int | None, tuple[str, str]] = {
-    401: (
-        "the Hub does not accept the token: it is wrong or has expired",
-        "make a new one with write access (hf auth login, or HF_TOKEN), then run the same command again",
-    ),
-    403: (
-        "the token may not write here",
-        "use a token with write access to this organisation, then run the same command again",
-    ),
-    404: (
-        "there is no such repository, or the token may not see it",
-        "check the name and the token, then run the same command again",
-    ),
-}
-
-
-def _conflict(target: Target, found: str) -> HubProblem:
-    return HubProblem(
-        "somebody else changed the repository meanwhile; nothing was written to it",
-        where=target.address,
-        found=found,
-        fix="see what is different with --dry-run, then run the same command again",
-    )
-
-
-def _status(error: BaseException | None) -> int | None:
-    """The status of the answer behind an error; uploads of large files wrap theirs."""
-    while error is not None:
-        response = getattr(error, "response", None)
-        if response is not None:
-            return int(response.status_code)
-        error = error.__cause__
-    return None
-
-
-def _passes(error: Exception) -> bool:
-    """Whether the same request may succeed a little later: too many of them, or a server that is down.
-
-    The client reads the answer about a card before its status, so an error page shows as JSON that is none.
-    """
-    status = _status(error)
-    return isinstance(error, JSONDecodeError) or (status is not None and (status == 429 or status >= 500))
-
-
-def _is_network(error: BaseException | None) -> bool:
-    """Whether no answer came; the client's HTTP library has had several names, its classes have not."""
-    while error is not None:
-        if isinstance(error, ConnectionError) or "TransportError" in {
-            one.__name__ for one in type(error).__mro__
-        }:
-            return True
-        error = error.__cause__
-    return False
-
-
 def _rest(error: Exception, wait: float) -> None:
     asked = getattr(getattr(error, "response", None), "headers", {}).get("Retry-After", "")
     seconds = min(float(asked), LONGEST_WAIT) if asked.isdigit() else wait
-    print(f"the Hub is busy ({_status(error) or 'no JSON'}); trying again in {seconds:g} s", file=sys.stderr)
+    print(
+        f"the Hub is busy ({status_of(error) or 'no JSON'}); trying again in {seconds:g} s", file=sys.stderr
+    )
     sleep(seconds)
 
 

@@ -235,7 +235,7 @@ def test_scores_and_exports_are_what_the_hub_reads(
     assert card["configs"] == [
         {"config_name": "interrvos", "data_files": [{"split": "val", "path": "scores/interrvos-val.csv"}]}
     ]
-    tasks = yaml.safe_load(files["eval.yaml"])["tasks"]
+    tasks = yaml.safe_load(files["exports/eval.yaml"])["tasks"]
     assert {(one["config"], one["split"]) for one in tasks} == {("interrvos", "val")}
     entry = read_entry(place / "entry.json")
     told = yaml.safe_load(files[f"exports/lab/model/.eval_results/{entry.id}.yaml"])
@@ -247,6 +247,16 @@ def test_scores_and_exports_are_what_the_hub_reads(
     assert (one.dataset_id, one.source_url) == ("org/entries", "https://huggingface.co/spaces/org/board")
     rows = files["scores/interrvos-val.csv"].decode().splitlines()
     assert rows[0].startswith("entry,model,version") and any(entry.id in row for row in rows[1:])
+
+
+def test_a_benchmark_is_declared_at_the_root_only_when_asked(
+    hub: PublishingHub, published: Published
+) -> None:
+    published("--entries-repo", "org/entries")
+    told = hub.files(DATASET)["exports/eval.yaml"]
+    published("--entries-repo", "org/entries", "--benchmark")
+    files = hub.files(DATASET)
+    assert files["eval.yaml"] == told and "exports/eval.yaml" not in files
 
 
 def test_published_entries_neither_change_nor_go(
