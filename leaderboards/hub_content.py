@@ -159,13 +159,14 @@ def _dataset_card(space: str, entries: Sequence[BoardEntry]) -> bytes:
             }
             for name, splits in sorted(configs.items())
         ]
-    names = "".join(f"- {shortened(dataset_name(name).title)}\n" for name in sorted(configs))
+    names = ", ".join(shortened(dataset_name(name).title) for name in sorted(configs))
+    scored = f" Scored here: {names}." if names else ""
     words = (
-        f"What the [boards](https://huggingface.co/spaces/{space}) are built from.\n\n{names}\n"
+        f"What the [boards](https://huggingface.co/spaces/{space}) are built from.{scored}\n\n"
         "- `entries/`: one folder per entry, written once and never changed, with result and receipt where\n"
         "  they are public; `entries/reported/` are figures of papers, as printed\n"
         "- `scores/`: one table per dataset and split\n"
-        "- `exports/ORG/NAME/.eval_results/`: for the repository of that model\n\n"
+        "- `exports/ORG/NAME/.eval_results/`: for the repository of that model; `eval.yaml`: the tasks\n\n"
         "A mirror of files in git, written by a program: changes made here are overwritten, or stop it.\n"
     )
     return _card(facts, f"{TITLE}: entries", words)

@@ -69,7 +69,8 @@ def hub_problem(target: Target, error: Exception, tries: int, token: str | None)
     Args:
         tries: how often the request was made, where it could have been made in vain.
     """
-    chain = (error, error.__cause__) if isinstance(error.__cause__, Exception) else (error,)
+    wraps = error.__cause__ is not None and getattr(error, "response", None) is None
+    chain = (error, error.__cause__) if wraps else (error,)
     text = "; ".join(f"{type(one).__name__}: {' '.join(str(one).split())}" for one in chain)
     found = shortened(text.replace(token, "[token]") if token else text, 300)
     status = status_of(error)
