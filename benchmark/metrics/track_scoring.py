@@ -37,7 +37,7 @@ from benchmark.metrics.definition import Counts, boundary_radius, check_radius
 from benchmark.metrics.families import Areas, CountedTrack
 from benchmark.metrics.scores import Scores, boundary_accuracy, region_similarity
 from benchmark.png_masks import frame_names, image_size, read_folder
-from benchmark.run_lengths import text_from_runs
+from benchmark.run_lengths import MAX_PIXELS, text_from_runs
 from benchmark.types import MaskTrack
 
 if TYPE_CHECKING:
@@ -120,7 +120,10 @@ def score_tracks(
     ]
     if any(_is_on_device(side) for side in sides):
         return TrackScores(_count_on_device(sides, radius, threshold))
-    return TrackScores(_count_on_host([_on_host(side, threshold) for side in sides], radius, engine))
+    on_host = [
+        _on_host(side, name, threshold) for side, name in zip(sides, ("truth", "prediction"), strict=True)
+    ]
+    return TrackScores(_count_on_host(on_host, radius, engine))
 
 
 def _dense_or_track(track: Track, name: str, size: tuple[int, int] | None) -> Any:
@@ -140,6 +143,8 @@ def _dense_or_track(track: Track, name: str, size: tuple[int, int] | None) -> An
 
 def _track_of_texts(masks: Sequence[RunLength], name: str, size: tuple[int, int] | None) -> MaskTrack:
     sizes = {tuple(mask["size"]) for mask in masks if isinstance(mask, Mapping)} | ({size} if size else set())
+    if len(sizes) > 1:
+        _refuse_other_sizes(masks, name, size)
     if len(sizes) != 1:
         raise MaskError(
             f"the {name} must have one frame size",
@@ -160,6 +165,23 @@ def _track_of_texts(masks: Sequence[RunLength], name: str, size: tuple[int, int]
     return MaskTrack(height, width, tidy.texts)
 
 
+def _refuse_other_sizes(masks: Sequence[RunLength], name: str, size: tuple[int, int] | None) -> None:
+    wanted = size
+    for index, mask in enumerate(masks):
+        if not isinstance(mask, Mapping):
+            continue
+        height, width = mask["size"]
+        if wanted is None:
+            wanted = (height, width)
+        if (height, width) != wanted:
+            raise MaskError(
+                "frames of one track differ in size",
+                where=f"frame {index} of the {name}",
+                expected=f"{wanted[0]}x{wanted[1]}",
+                found=f"{height}x{width}",
+            )
+
+
 def _text(mask: RunLength, where: str) -> bytes | None:
     counts = mask.get("counts") if isinstance(mask, Mapping) else mask
     if isinstance(counts, str):
@@ -167,6 +189,10 @@ def _text(mask: RunLength, where: str) -> bytes | None:
     if counts is None or isinstance(counts, bytes):
         return counts
     if isinstance(counts, Sequence) and all(isinstance(run, int) for run in counts):
+        if any(not -MAX_PIXELS <= run <= MAX_PIXELS for run in counts):
+            raise MaskError(
+                "a run is longer than a frame may be", where=where, expected="at most 2^31 pixels"
+            )
         return text_from_runs(np.array(counts, np.int64))
     raise MaskError("not a run-length mask", where=where, expected="COCO counts", found=type(counts).__name__)
 
@@ -175,25 +201,36 @@ def _is_on_device(side: Any) -> bool:
     return bool(getattr(side, "is_cuda", False))
 
 
-def _on_host(side: Any, threshold: float) -> Any:
-    """A `MaskTrack` or a NumPy array of bool or uint8."""
+def _on_host(side: Any, name: str, threshold: float) -> Any:
+    """A `MaskTrack` or a (T, H, W) NumPy array of bool or uint8."""
     if isinstance(side, MaskTrack):
         return side
+    if side.ndim != 3 or 0 in side.shape[1:]:
+        raise MaskError(
+            f"the {name} must be a (T, H, W) array of masks",
+            found=f"shape {tuple(side.shape)} of {side.dtype}",
+        )
     if not isinstance(side, np.ndarray):  # a torch tensor: its own comparison knows every dtype
         if side.dtype.is_floating_point:
-            unclear, side = bool(side.isnan().any()), side > threshold
-            if unclear:
-                raise _not_a_number()
-        return side.detach().numpy()
-    if side.dtype.kind == "f":
-        if np.isnan(side).any():
-            raise _not_a_number()
-        return side > threshold
+            unclear, side = side.isnan().flatten(1).any(dim=1).numpy(), side > threshold
+            _refuse_unclear(unclear, name)
+        side = side.detach().numpy()
+    elif side.dtype.kind == "f":
+        _refuse_unclear(np.asarray(np.isnan(side).any(axis=(1, 2))), name)
+        side = side > threshold
+    if side.dtype not in (np.bool_, np.uint8):
+        raise MaskError(
+            f"the {name} has a dtype that masks do not come in",
+            expected="bool, uint8 or floating point",
+            found=str(side.dtype),
+        )
     return side
 
 
-def _not_a_number() -> MaskError:
-    return MaskError("a mask holds values that are not numbers", found="NaN")
+def _refuse_unclear(frames: NDArray[np.bool_], name: str) -> None:
+    if frames.any():
+        where = f"frame {int(np.argmax(frames))} of the {name}"
+        raise MaskError("a mask holds values that are not numbers", where=where, found="NaN")
 
 
 def _count_on_host(sides: list[Any], radius: int | None, engine: str) -> CountedTrack:

@@ -110,8 +110,12 @@ def test_wrong_input(tmp_path: Path) -> None:
     bad = np.full((1, 3, 3), np.nan)
     good = np.zeros((1, 3, 3), bool)
     for masks in (bad, torch.from_numpy(bad)):
-        with pytest.raises(MaskError, match="not numbers"):
+        with pytest.raises(MaskError, match="frame 0 of the prediction: a mask holds values"):
             score_tracks(good, masks)
+        late = np.concatenate((np.zeros((2, 3, 3)), bad))
+        for unclear in (late, torch.from_numpy(late)):
+            with pytest.raises(MaskError, match=r"frame 2 of the truth: .*found NaN"):
+                score_tracks(unclear, [None] * 3, size=(3, 3))
     with pytest.raises(MaskError, match="no track"):
         score_tracks(good, 3)  # type: ignore[arg-type]
     with pytest.raises(MaskError, match="one frame size"):
@@ -124,7 +128,18 @@ def test_wrong_input(tmp_path: Path) -> None:
         score_tracks(good, np.zeros((2, 3, 3), bool))
     with pytest.raises(MaskError, match="without frames"):
         score_tracks(good[:0], good[:0])
-    with pytest.raises(MaskError, match="bool or uint8"):
-        score_tracks(good.astype(int), good.astype(int))
+    for wrong in (good.astype(int), good.astype(complex), good.astype(object), torch.from_numpy(good).int()):
+        with pytest.raises(MaskError, match="the truth has a dtype that masks do not come in"):
+            score_tracks(wrong, good)
+        with pytest.raises(MaskError, match="the prediction has a dtype"):
+            score_tracks([None], wrong, size=(3, 3))
+    for wrong in (good[0], good[None], good[:, :0], torch.zeros(3)):
+        with pytest.raises(MaskError, match=r"the prediction must be a \(T, H, W\) array of masks"):
+            score_tracks(good, wrong)
+    coco = [{"size": [3, 3], "counts": b"9"}, {"size": [3, 4], "counts": b"<"}]
+    with pytest.raises(MaskError, match=r"frame 1 of the truth: frames of one track differ.*3x3; .*3x4"):
+        score_tracks(coco, good)
+    with pytest.raises(MaskError, match="frame 0 of the prediction: a run is longer than a frame can be"):
+        score_tracks(good, [{"size": [3, 3], "counts": [2**70, 3]}])
     with pytest.raises(MaskError, match="no such folder"):
         score_tracks(tmp_path / "a", tmp_path / "b")
