@@ -189,11 +189,12 @@ def _text(mask: RunLength, where: str) -> bytes | None:
     if counts is None or isinstance(counts, bytes):
         return counts
     if isinstance(counts, Sequence) and all(isinstance(run, int) for run in counts):
-        if any(not -MAX_PIXELS <= run <= MAX_PIXELS for run in counts):
+        runs = [int(run) for run in counts]
+        if any(abs(run) > MAX_PIXELS for run in runs):
             raise MaskError(
-                "a run is longer than a frame may be", where=where, expected="at most 2^31 pixels"
+                "a run is longer than a frame can be", where=where, expected="at most 2^31 pixels"
             )
-        return text_from_runs(np.array(counts, np.int64))
+        return text_from_runs(np.array(runs, np.int64))
     raise MaskError("not a run-length mask", where=where, expected="COCO counts", found=type(counts).__name__)
 
 
