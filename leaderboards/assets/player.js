@@ -153,9 +153,11 @@ class Player {
     const pixels = (track) => pixelsOf(track?.[frame], height, width);
     const words = [name];
     if (this.view.value === "outlines") {
-      for (const role of ["actor", "target"])
-        if (tracks?.[role]) this.outline(context, pixels(tracks[role]), role);
-        else if (role === "target" || !tracks) words.push(`no ${role}`);
+      const there = ["actor", "target"].filter((role) => tracks?.[role]);
+      const lines = there.map((role) => [role, this.outline(pixels(tracks[role]), role)]);
+      for (const [, [halo]] of lines) this.stroke(context, halo, "#fff", 5);
+      for (const [role, [, line]] of lines) this.stroke(context, line, COLOURS[role], 3);
+      for (const role of ["actor", "target"]) if (!there.includes(role)) words.push(`no ${role}`);
     } else {
       const role = this.view.value;
       this.errors(context, pixels(one.truth[role]), pixels(tracks?.[role]));
@@ -170,7 +172,7 @@ class Player {
     return made;
   }
 
-  outline(context, pixels, role) {
+  outline(pixels, role) {
     const { width, height } = this.clip, scale = this.scale, halo = new Path2D(), line = new Path2D();
     const on = (x, y) => x >= 0 && y >= 0 && x < width && y < height && pixels[y * width + x];
     const edge = (x1, y1, x2, y2) => {
@@ -186,12 +188,14 @@ class Player {
       if (!on(x - 1, y)) edge(x, y, x, y + 1);
       if (!on(x + 1, y)) edge(x + 1, y, x + 1, y + 1);
     }
+    return [halo, line];
+  }
+
+  stroke(context, path, colour, thick) {
     context.lineCap = "square";
-    for (const [path, colour, thick] of [[halo, "#fff", 5], [line, COLOURS[role], 3]]) {
-      context.strokeStyle = colour;
-      context.lineWidth = thick;
-      context.stroke(path);
-    }
+    context.strokeStyle = colour;
+    context.lineWidth = thick;
+    context.stroke(path);
   }
 
   errors(context, truth, answer) {
@@ -203,7 +207,9 @@ class Player {
       context.fillStyle = truth[at] && answer[at] ? "rgba(47,127,214,.8)" : context.createPattern(answer[at] ? striped : dotted, "repeat");
       context.fillRect((at % width) * scale, Math.floor(at / width) * scale, scale, scale);
     }
-    this.outline(context, truth, "actor");
+    const [halo, line] = this.outline(truth, "actor");
+    this.stroke(context, halo, "#fff", 5);
+    this.stroke(context, line, COLOURS.actor, 2);
   }
 
   pattern(paint) {
