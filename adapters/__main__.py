@@ -50,9 +50,21 @@ def doctor(name: str, options: dict[str, str]) -> int:
         return 0
     needs = adapter.requirements()
     print(f"\n{name} cannot run here. It runs in {needs.environment}. To mend it:")
-    for line in [*needs.setup, *(check.fix for check in broken if check.fix)]:
+    for line in mending(needs.setup, [check.fix for check in broken if check.fix]):
         print(f"  {line}")
     return 1
+
+
+def mending(setup: Sequence[str], fixes: Sequence[str]) -> list[str]:
+    """The commands of the setup, then the fixes that these do not contain already.
+
+    What the setup installs in an environment of its own must not be installed again in this one.
+    """
+    lines = list(setup)
+    for fix in fixes:
+        if not any(fix.removeprefix("pip install ") in line for line in lines):
+            lines.append(fix)
+    return lines
 
 
 def described(name: str) -> list[str]:

@@ -39,8 +39,10 @@ PROMPTS: Mapping[str, tuple[str, str]] = {
 FRAMES_SEEN = 5
 """The language side sees the first five frames, whatever the length. Source: modeling_sa2va_chat.py."""
 SEG = "[SEG]"
-LEGACY = {"transformers": ">=4.42,<4.50", "peft": "", "timm": "", "einops": ""}
-LATEST = {"transformers": ">=4.57,<5", "peft": "", "timm": "", "einops": ""}
+LEGACY = {"transformers": ">=4.42,<4.50", "torchvision": "", "peft": "", "timm": "", "einops": ""}
+LATEST = {**LEGACY, "transformers": ">=4.57,<5"}
+QWEN = {"transformers": ">=4.57,<5", "torchvision": "", "qwen-vl-utils": ""}
+"""What the code of the checkpoints imports; its Qwen family does without peft, timm and einops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,7 @@ class Release:
 
 
 def _release(name: str, base: str, packages: Mapping[str, str], billions: float) -> Release:
-    qwen = {"qwen-vl-utils": ""} if "Qwen" in name else {}
-    return Release(f"ByteDance/{name}", base, {"torch": ">=2.3", **packages, **qwen}, billions)
+    return Release(f"ByteDance/{name}", base, {"torch": ">=2.3", **packages}, billions)
 
 
 RELEASES: Mapping[str, Release] = {
@@ -66,9 +67,10 @@ RELEASES: Mapping[str, Release] = {
     "internvl3-2b": _release("Sa2VA-InternVL3-2B", "InternVL3-2B", LATEST, 2),
     "internvl3-8b": _release("Sa2VA-InternVL3-8B", "InternVL3-8B", LATEST, 8),
     "internvl3-14b": _release("Sa2VA-InternVL3-14B", "InternVL3-14B", LATEST, 14),
-    "qwen2.5-vl-3b": _release("Sa2VA-Qwen2_5-VL-3B", "Qwen2.5-VL-3B", LATEST, 3),
-    "qwen2.5-vl-7b": _release("Sa2VA-Qwen2_5-VL-7B", "Qwen2.5-VL-7B", LATEST, 7),
-    "qwen3-vl-4b": _release("Sa2VA-Qwen3-VL-4B", "Qwen3-VL-4B", LATEST, 4),
+    "qwen2.5-vl-3b": _release("Sa2VA-Qwen2_5-VL-3B", "Qwen2.5-VL-3B", QWEN, 3),
+    "qwen2.5-vl-7b": _release("Sa2VA-Qwen2_5-VL-7B", "Qwen2.5-VL-7B", QWEN, 7),
+    "qwen3-vl-2b": _release("Sa2VA-Qwen3-VL-2B", "Qwen3-VL-2B", QWEN, 2),
+    "qwen3-vl-4b": _release("Sa2VA-Qwen3-VL-4B", "Qwen3-VL-4B", QWEN, 4),
 }
 IMPROVED: Mapping[str, Release] = {
     size: Release(f"kumuji/Sa2VA-i-{size.upper()}", RELEASES[size].base, RELEASES[size].packages, billions)
@@ -94,7 +96,7 @@ class Sa2va(Adapter):
         flash_attention: use flash-attn, which must be installed.
     """
 
-    summary = "Sa2VA, ten released sizes, through the checkpoint's own code"
+    summary = "Sa2VA, eleven released sizes, through the checkpoint's own code"
     max_queries = 1  # nothing is shared between sentences
 
     def __init__(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import adapters.__main__ as command
-from adapters.__main__ import main
+from adapters.__main__ import main, mending
 from benchmark.adapter import Adapter, Requirements, adapter_names, load_adapter
 from benchmark.errors import AdapterError, UsageError
 from benchmark.types import AdapterInfo, Prediction, Query
@@ -65,6 +65,12 @@ def test_the_doctor_prints_what_mends_it(capsys: pytest.CaptureFixture[str]) -> 
     assert "MISSING  package no-such-package-7 ==3: not installed" in said
     assert "It runs in a pinned one. To mend it:\n  python3.11 -m venv /envs/needy\n" in said
     assert said.endswith("  pip install 'no-such-package-7==3'\n")
+
+
+def test_what_an_environment_of_its_own_gets_is_not_installed_here_too() -> None:
+    setup = ("python3.11 -m venv /envs/old", "/envs/old/bin/pip install numpy 'old-package<2'")
+    fixes = ["pip install 'old-package<2'", "hf download a/b", "hf download a/b", "pip install 'other'"]
+    assert mending(setup, fixes) == [*setup, "hf download a/b", "pip install 'other'"]
 
 
 def test_wrappers_need_what_they_wrap(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
