@@ -22,7 +22,7 @@ from submissions.entries import Standing
 ACTOR, TARGET = "InterRVOS-Actor", "InterRVOS-Target"
 NOT_SCORED = "not scored"
 NOT_APPLICABLE = "n/a"
-MOST_COMPARED = 40  # rows that are judged in pairs: a matrix of more cannot be read
+MOST_COMPARED = 20  # rows that are judged in pairs: a matrix of more cannot be read
 
 Key = tuple[str, str]
 

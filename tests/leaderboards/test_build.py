@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from benchmark.errors import OutputError, ResultError
+from benchmark.errors import EnvironmentProblem, OutputError, ResultError
 from leaderboards import build
-from leaderboards.rendering import asset, content_policy
+from leaderboards.rendering import Pages, asset, content_policy
 from leaderboards.site import read_material, site_files
 from submissions.entries import Entry, Supersedes, read_entry
 from submissions.model_card import Links
@@ -217,6 +218,12 @@ def test_nothing_to_show_and_no_folder_are_said(tmp_path: Path) -> None:
         read_material(tmp_path)
     with pytest.raises(ResultError, match="the folder of entries is missing"):
         read_material(tmp_path / "none")
+
+
+def test_without_jinja_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(EnvironmentProblem, match="building pages needs jinja2"):
+        Pages("0" * 64)
 
 
 def test_json_downloads_hold_every_row(received: Path) -> None:

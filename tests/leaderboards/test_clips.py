@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
 import shutil
@@ -108,6 +109,17 @@ def test_half_or_edited_masks_are_found(with_masks: Path, tmp_path: Path) -> Non
     (place / "frame_scores.npz").write_bytes(b"other")
     with pytest.raises(ResultError, match="not the scores of frames"):
         read_shown_masks(place, one.entry, one.result)
+
+
+def test_scores_of_frames_that_are_no_arrays_are_found(with_masks: Path) -> None:
+    (place,) = with_masks.glob("*/*")
+    (one,) = read_board_entries(with_masks, ProblemCollector())
+    assert one.result is not None
+    (place / "frame_scores.npz").write_bytes(b"other")
+    digest = hashlib.sha256(b"other").hexdigest()
+    result = dataclasses.replace(one.result, files={**one.result.files, "frame_scores.npz": digest})
+    with pytest.raises(ResultError, match="not a file of scores of frames"):
+        read_shown_masks(place, one.entry, result)
 
 
 # --- in a browser
