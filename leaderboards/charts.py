@@ -18,8 +18,8 @@ LEFT, RIGHT, TOP = 60.0, 20.0, 14.0
 HEIGHT = 320.0
 BOTTOM = 44.0
 LINE = 24.0  # height of one row of a chart with a row per model
-NAMES = 150.0  # room for names at its left
-LONGEST_NAME = 22
+NAMES = 186.0  # room for names at its left
+LONGEST_NAME = 25
 
 
 @dataclass(frozen=True, slots=True)
