@@ -11,8 +11,8 @@ commit, and usually in an environment of its own:
 
 from __future__ import annotations
 
-import inspect
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -222,15 +222,14 @@ class Sa2va(Adapter):
             )
 
     def _check_device(self, model: Any, device: str) -> None:
-        forward = getattr(type(model), "predict_forward", None)
-        if forward is None:
+        if not hasattr(type(model), "predict_forward"):
             raise CheckpointError(
                 "this checkpoint is no Sa2VA",
                 where=str(self._checkpoint or self._release.model),
                 expected="a model with predict_forward",
                 found=type(model).__name__,
             )
-        if device == "cpu" and ".cuda(" in inspect.getsource(forward):
+        if device == "cpu" and any(".cuda(" in text for text in _own_code(model)):
             raise EnvironmentProblem(
                 "the checkpoint's code moves everything to a GPU",
                 where=type(model).__name__,
@@ -305,6 +304,13 @@ class Sa2va(Adapter):
         if not tracks:
             return None
         return tracks[0] if self._multi_seg == "first" else np.logical_or.reduce(tracks)
+
+
+def _own_code(model: Any) -> list[str]:
+    """The code that came with the checkpoint; the Qwen family says `.cuda()` in its SAM2 alone."""
+    package = type(model).__module__.rpartition(".")[0] + "."
+    loaded = [module for name, module in sys.modules.items() if name.startswith(package)]
+    return [Path(one.__file__).read_text(encoding="utf-8") for one in loaded if one.__file__]
 
 
 def _lost_tokens(texts: Sequence[str], parts: Sequence[BoolMasks | None]) -> str | None:

@@ -64,7 +64,7 @@ def write_checkpoint(
 
     Args:
         improved: answer like Sa2VA-i.
-        on_gpu: hold a `.cuda()` as the released code does.
+        on_gpu: import a file that says `.cuda()`, as the released Qwen family does.
         name: of the class; one with "Qwen" in it is given a processor.
     """
     import torch
@@ -75,8 +75,12 @@ def write_checkpoint(
 
     folder.mkdir(parents=True)
     more = ", sample_num_frames=5" if improved else ""
-    extra = IMPROVED if improved else "text = text.cuda()" if on_gpu else "pass"
-    (folder / "modeling_toy.py").write_text(CODE.format(name=name, more=more, extra=extra))
+    extra = IMPROVED if improved else "pass"
+    code = CODE.format(name=name, more=more, extra=extra)
+    if on_gpu:
+        code = f"from .toy_tracker import moved\n{code}"
+        (folder / "toy_tracker.py").write_text("def moved(tensor):\n    return tensor.cuda()\n")
+    (folder / "modeling_toy.py").write_text(code)
     maps = {"AutoConfig": "modeling_toy.ToyConfig", "AutoModel": f"modeling_toy.{name}"}
     config = {"model_type": "toy_sa2va", "architectures": [name], "auto_map": maps}
     (folder / "config.json").write_text(json.dumps(config))
