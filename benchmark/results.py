@@ -159,7 +159,9 @@ class Cost:
 
     seconds: float | None = field(metadata=entry(doc="wall time of all timed expressions"))
     seconds_per_video: float | None
-    seconds_per_expression: float | None
+    seconds_per_expression: float | None = field(
+        metadata=entry(doc="of the process that answers; it drives one GPU, so GPU-seconds where it has one")
+    )
     timed_expressions: int
     peak_memory_bytes: int | None = field(
         metadata=entry(doc="memory at its highest: of the GPUs, or of the process without one")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmark.breakdowns import GROUPINGS
-from benchmark.results import Cost, GroupScores, Rate, Result, SettingScores
+from benchmark.results import GroupScores, Rate, Result, SettingScores
 from benchmark.statistics import Interval
 
 ABSENT = "-"
@@ -28,7 +28,7 @@ def format_table(result: Result, *, breakdown: bool = False) -> str:
     parts += ["\n".join(reasons)] if reasons else []
     if result.role_errors is not None:
         parts.append(_roles(result))
-    parts += _costs(result.cost)
+    parts += _costs(result)
     if breakdown:
         parts += [text for name in GROUPINGS if (text := _breakdown(result, name))]
     return "\n\n".join(parts)
@@ -108,12 +108,20 @@ def _roles(result: Result) -> str:
     return aligned([["roles", "percent", confidence, "expressions"], *rows])
 
 
-def _costs(cost: Cost) -> list[str]:
-    facts = []
+def _costs(result: Result) -> list[str]:
+    cost, facts = result.cost, []
     if cost.seconds_per_expression is not None:
         facts.append(f"{cost.seconds_per_expression:.2g} s per expression")
     if cost.seconds_per_video is not None:
         facts.append(f"{cost.seconds_per_video:.2g} s per video")
+    # An expression is scored under several settings and answered once.
+    frames = {
+        (row.score.video_id, row.score.expression_id): row.score.track.frames
+        for row in result.expressions
+        if row.seconds is not None
+    }
+    if cost.seconds and frames:
+        facts.append(f"{sum(frames.values()) / cost.seconds:.2g} answered frames per second")
     if cost.peak_memory_bytes is not None:
         facts.append(f"{cost.peak_memory_bytes / 2**30:.2f} GiB of memory")
     if cost.parameters is not None:
