@@ -50,6 +50,7 @@ from benchmark.inference import InferenceRules, load_weights, predict_videos, un
 from benchmark.metrics.engines import ENGINES
 from benchmark.overlays import KINDS, check_kind, save_overlays
 from benchmark.prediction_folder import (
+    CONSENT,
     FOLDER_NAME,
     PredictionFolder,
     open_folder,
@@ -70,7 +71,6 @@ from benchmark.selection import WHOLE, SelectedExpressions, Shard, parse_shard, 
 LONGEST_FOLDER_NAME = 120
 DEFAULT_ADAPTER = "reviosa"
 DEFAULT_DATASET = "interrvos-synthetic"
-CONSENT = "trust_remote_code"
 MODULE = "benchmark.evaluate"
 
 

@@ -56,6 +56,8 @@ from benchmark.stored_files import (
 from benchmark.types import AdapterInfo, Expression, Video
 
 FOLDER_NAME = "predictions"
+CONSENT = "trust_remote_code"
+"""The option, of an adapter or of one inside it, that permits a run and changes nothing about it."""
 
 
 def run_identity(adapter: Adapter, seed: int, dataset: Dataset) -> RunIdentity:
@@ -67,7 +69,7 @@ def run_identity(adapter: Adapter, seed: int, dataset: Dataset) -> RunIdentity:
         revision=info.revision,
         weights_digest=info.weights_digest,
         roles=tuple(role.value for role in info.roles),
-        options=info.options,
+        options={name: value for name, value in info.options.items() if not name.endswith(CONSENT)},
         seed=seed,
         dataset=dataset.name,
         split=dataset.split,

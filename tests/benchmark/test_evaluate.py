@@ -285,6 +285,14 @@ def test_the_default_place_tells_runs_apart() -> None:
     assert read_choices(["--shard", "2/4"]).shard == Shard(2, 4)
 
 
+def test_consent_that_was_forgotten_can_be_given_later(tmp_path: Path) -> None:
+    wanted = ["--adapter", "sa2va", "--output", str(tmp_path), "--limit", "1"]
+    with pytest.raises(AdapterError, match="brings code of its own"):
+        main(wanted)
+    with pytest.raises(AdapterError, match="needs a pinned revision"):
+        main([*wanted, "--trust-remote-code"])
+
+
 def test_consent_to_code_in_a_checkpoint_goes_to_the_model_that_brings_it() -> None:
     plain = read_choices(["--adapter", "sa2va", "--trust-remote-code"])
     assert plain.options == {"trust_remote_code": "true"}
