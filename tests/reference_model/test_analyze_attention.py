@@ -53,7 +53,7 @@ def test_everything_is_written_and_the_line_is_printed(checkpoint, tmp_path, cap
     summary = json.loads((out / "summary.json").read_text())
     assert summary["clips"] == 2 and len(summary["heads"]) == 1
     assert set(summary["models"]) == {"checkpoint", "against"}
-    assert summary["trained"] == {"layer": 1, "heads": [0, 1]}
+    assert summary["trained"] == {"layer": 1, "heads": [0, 1], "layout": "correct", "by_role": False}
     assert summary["models"]["checkpoint"]["target"]["expected"] == 4
     assert summary["provenance"]["seeds"] == {"drawing clips again": 0}
     # 2 clips of 3 expressions, both tokens each, 2 layers of 2 heads, 2 models; and the head
