@@ -76,7 +76,10 @@ def test_cost_is_shown_where_it_is_known() -> None:
         for video, answers in empty_answers(dataset).items()
     }
     text = format_table(scored(dataset, stored))
-    assert "cost: 0.5 s per expression, 2.2 s per video, 7.8 answered frames per second, 3.00 GiB of memory" in text
+    assert (
+        "cost: 0.5 s per expression, 2.2 s per video, 7.8 answered frames per second, 3.00 GiB of memory"
+        in text
+    )
     untimed = {
         video: {name: dataclasses.replace(one, seconds=None) for name, one in answers.items()}
         for video, answers in empty_answers(dataset).items()
