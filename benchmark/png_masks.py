@@ -100,7 +100,7 @@ def decode_index_map(data: bytes, where: str = "PNG data", out: IndexMap | None 
             found=f"colour type {header.colour} of {header.depth} bits",
         )
     if _ROWS is None or header.interlaced or header.depth not in (1, 2, 4, 8):
-        return _read_with_pillow(data, where)
+        return _read_with_pillow(header, packed, where)
     return decode_pixels(header, packed, where, out)
 
 
@@ -250,13 +250,27 @@ def _unpacked(rows: IndexMap, header: Header) -> IndexMap:
     return pixels.reshape(header.height, -1)[:, : header.width]
 
 
-def _read_with_pillow(data: bytes, where: str) -> IndexMap:
+def _read_with_pillow(header: Header, packed: bytes, where: str) -> IndexMap:
+    """As `decode_pixels`, of any depth and interlaced too.
+
+    Pillow gets header and pixels alone: of other chunks it refuses some that say nothing about the pixels. It
+    gets them as palette indices: grey values of 2 and 4 bits it would stretch to 8.
+    """
     import io
 
     from PIL import Image, UnidentifiedImageError
 
+    head = struct.pack(">IIBBBBB", *header._replace(colour=PALETTE))
+    data = SIGNATURE + b"".join(_chunk(*one) for one in ((b"IHDR", head), (b"IDAT", packed), (b"IEND", b"")))
     try:
         with Image.open(io.BytesIO(data)) as image:
             return np.array(image).astype(np.uint8)
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except UnidentifiedImageError as error:
+        found = f"an image of {header.depth} bits that Pillow does not know"
+        raise MaskError("not a readable PNG", where=where, found=found) from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise MaskError("not a readable PNG", where=where, found=str(error)) from error
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))

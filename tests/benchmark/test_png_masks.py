@@ -82,6 +82,26 @@ def test_interlaced_images_are_left_to_pillow() -> None:
     assert decode_index_map(one).tolist() == [[5]]
 
 
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+@pytest.mark.parametrize("interlaced", [0, 1])
+@pytest.mark.parametrize("compiled", [True, False])
+def test_grey_values_are_never_stretched(
+    depth: int, interlaced: int, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled:
+        monkeypatch.setattr(png_masks, "_ROWS", None)
+    one = png(bytes([0, 1 << (8 - depth)]), 1, 1, depth=depth, interlaced=interlaced)
+    assert decode_index_map(one).tolist() == [[1]]
+
+
+@pytest.mark.parametrize("kind", [b"gAMA", b"tRNS", b"acTL", b"zTXt"])
+def test_chunks_that_say_nothing_about_pixels_are_not_read(kind: bytes) -> None:
+    """Pillow raises ValueError of such as are cut off or inflate to megabytes."""
+    body = b"k\0\0" + zlib.compress(bytes(5 << 20)) if kind == b"zTXt" else b"\0"
+    one = png(b"\0\x05", 1, 1, interlaced=1)
+    assert decode_index_map(one[:33] + chunk(kind, body) + one[33:]).tolist() == [[5]]
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -120,6 +140,8 @@ def test_pillow_says_what_it_cannot_read() -> None:
     broken = png_masks.SIGNATURE + png(b"\0\1\2", 2, 1, interlaced=1)[8:33] + chunk(b"IDAT", b"xyz")
     with pytest.raises(MaskError, match="not a readable PNG"):
         decode_index_map(broken)
+    with pytest.raises(MaskError, match="found an image of 3 bits that Pillow does not know"):
+        decode_index_map(png(b"\0\1\2", 2, 1, depth=3))
 
 
 @st.composite
