@@ -199,7 +199,7 @@ def read_entry(path: Path) -> Entry:
         value = loads(path.read_bytes())
     except (OSError, StrictJsonError) as error:
         raise ResultError("not a readable entry", where=str(path), found=str(error)) from error
-    read = from_json(Entry, value, problems, "entry")
+    read = from_json(Entry, value, problems, str(path))
     problems.raise_if_any(ResultError, f"{path} is not an entry")
     assert read is not None  # no problem means a record
     if read.id != path.parent.name or (read.format, read.version) != (FORMAT, VERSION):

@@ -207,7 +207,7 @@ def read_receipt(path: Path) -> Receipt:
     except StrictJsonError as error:
         raise ResultError("not a receipt", where=str(path), found=str(error)) from error
     problems = ProblemCollector()
-    receipt = from_json(Receipt, value, problems, "receipt")
+    receipt = from_json(Receipt, value, problems, str(path))
     problems.raise_if_any(ResultError, f"{path} is not a receipt")
     assert receipt is not None  # no problem means a record
     stated = receipt.statement

@@ -69,7 +69,14 @@ def test_a_signature_that_does_not_fit_is_found(entries: Path, place: Path) -> N
 
 def test_a_field_that_breaks_the_schema_is_named(entries: Path, place: Path) -> None:
     edit(place / "entry.json", lambda one: one["model"].update(parameters="many"))
-    assert any("entry/model/parameters" in one or "model" in one for one in sentences(entries))
+    assert any("entry.json/model/parameters: " in one for one in sentences(entries))
+
+
+def test_a_file_that_holds_no_record_is_named(entries: Path, place: Path) -> None:
+    for name in ("receipt.json", "entry.json"):
+        (place / name).write_text("[]")
+        (found,) = sentences(entries)
+        assert found.startswith(f"{place / name}: wrong value; expected an object")
 
 
 def test_another_folder_is_found(entries: Path, place: Path) -> None:
