@@ -62,6 +62,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def two_digits(value: float) -> str:
+    """A measured value with two significant digits, written out: 0.073, 4.4, 160, 12,000."""
+    rounded = float(f"{value:.2g}")
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:.2g}"
+
+
 def shortened(text: str, width: int) -> str:
     """The text, cut at `width` with three dots."""
     return text if len(text) <= width else text[: width - 3] + "..."
@@ -111,9 +117,9 @@ def _roles(result: Result) -> str:
 def _costs(result: Result) -> list[str]:
     cost, facts = result.cost, []
     if cost.seconds_per_expression is not None:
-        facts.append(f"{cost.seconds_per_expression:.2g} s per expression")
+        facts.append(f"{two_digits(cost.seconds_per_expression)} s per expression")
     if cost.seconds_per_video is not None:
-        facts.append(f"{cost.seconds_per_video:.2g} s per video")
+        facts.append(f"{two_digits(cost.seconds_per_video)} s per video")
     # An expression is scored under several settings and answered once.
     frames = {
         (row.score.video_id, row.score.expression_id): row.score.track.frames
@@ -121,7 +127,7 @@ def _costs(result: Result) -> list[str]:
         if row.seconds is not None
     }
     if cost.seconds and frames:
-        facts.append(f"{sum(frames.values()) / cost.seconds:.2g} answered frames per second")
+        facts.append(f"{two_digits(sum(frames.values()) / cost.seconds)} answered frames per second")
     if cost.peak_memory_bytes is not None:
         facts.append(f"{cost.peak_memory_bytes / 2**30:.2f} GiB of memory")
     if cost.parameters is not None:

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from benchmark.tables import aligned, format_table, shortened, shown, shown_interval
+from benchmark.tables import aligned, format_table, shortened, shown, shown_interval, two_digits
 from benchmark.types import AdapterInfo, Status
 from tests.benchmark.tiny_clips import (
     ACTOR_ONLY,
@@ -67,6 +67,14 @@ def test_everything_fits_100_columns() -> None:
         assert "123,456,789 parameters" in text
         for grouping in ("caption type", "targets", "object size", "clip length", "tag"):
             assert any(line.startswith(grouping) for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0734, "0.073"), (0.44, "0.44"), (4.04, "4"), (9.96, "10"), (158.4, "160"), (12345.0, "12,000")],
+)
+def test_measured_values_have_two_digits_and_no_exponent(value: float, text: str) -> None:
+    assert two_digits(value) == text
 
 
 def test_cost_is_shown_where_it_is_known() -> None:
