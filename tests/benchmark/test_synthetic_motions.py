@@ -48,7 +48,7 @@ def ahead(path: NDArray[np.float64], other: NDArray[np.float64], t: int) -> floa
 def test_who_pushes_comes_from_behind_and_stays_in_contact(seed: int, a: float, b: float) -> None:
     agent, patient = paths_of("pushing", seed, a, b)
     apart = gap(agent, patient, a + b)
-    # At least 1.5 frames of 3.6 pixels along the most bent curve of the smallest pair: 4.21 as the crow flies.
+    # At least 1.5 frames of 3.6 pixels along the most bent curve of the smallest pair: 4.21 apart.
     assert abs(apart[4:]).max() < 1e-6 and apart[0] > 4.2
     assert np.linalg.norm(patient[1] - patient[0]) == 0
     assert all(ahead(agent, patient, t) > 0.5 * (a + b) for t in range(4, FRAMES - 1))
