@@ -34,6 +34,14 @@ class AnswerStyle(enum.StrEnum):
     GROUNDED = "grounded"  # names colour and shape, and where it is, before each token
 
 
+class TaughtRoles(enum.StrEnum):
+    """Whose names and tokens the answers of a stage hold."""
+
+    BOTH = "both"  # the actor and, where there is one, the target
+    ACTOR = "actor"  # the actor alone, as a model with a single segmentation token
+    NONE = "none"  # everybody in the sentence, from left to right, without tokens and roles
+
+
 class StageKind(enum.StrEnum):
     """What one stage of training teaches."""
 
@@ -215,7 +223,9 @@ class StageConfig:
     # Share of the frames that read memory which get the prompt, too; it falls from 1 to this.
     kept_prompts: float = 0.0
     train_vision_language: bool = True
+    train_vision_tower: bool = True  # the paper keeps it frozen; a model from nothing cannot
     train_mask_decoder: bool = True
+    taught: TaughtRoles = TaughtRoles.BOTH
     warmup_steps: int = 50
     final_rate: float = 0.05  # share of the learning rate that is left at the end
     clip_gradient: float = 1.0

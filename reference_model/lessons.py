@@ -7,6 +7,7 @@ Legend of shape suffixes:
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from reference_model.config import (
     StageConfig,
     StageKind,
     TargetNorm,
+    TaughtRoles,
     TrainingConfig,
 )
 from reference_model.losses import (
@@ -78,7 +80,7 @@ class Classroom:
             internvl = model.vision_language.internvl.model
             chosen: list[nn.Module] = [internvl.vision_tower, internvl.multi_modal_projector, self.probe]
         elif stage.kind is StageKind.OBJECT_PROMPTS:
-            chosen = [model.mask_decoder, self.teacher]
+            chosen = [self.teacher, *([model.mask_decoder] if stage.train_mask_decoder else [])]
         elif stage.kind is StageKind.OBJECT_MEMORY:
             chosen = [model.mask_decoder]
         elif stage.kind is StageKind.LANGUAGE:
@@ -86,7 +88,9 @@ class Classroom:
         else:
             chosen = [model.vision_language, model.projector] if stage.train_vision_language else []
             chosen += [model.mask_decoder] if stage.train_mask_decoder else []
-        return [parameter for module in chosen for parameter in module.parameters()]
+        tower = model.vision_language.internvl.model.vision_tower
+        frozen = set() if stage.train_vision_tower else set(tower.parameters())
+        return [one for module in chosen for one in module.parameters() if one not in frozen]
 
 
 def loss_terms(
@@ -105,6 +109,7 @@ def loss_terms(
         if stage.kind is StageKind.OBJECT_PROMPTS:
             return _frame_masks(room.model, batch, roles, prompts)
         return _tracked_masks(room.model, stage, batch, roles, prompts, progress, rng)
+    batch = _with_roles(batch, stage.taught)
     with torch.set_grad_enabled(stage.train_vision_language and torch.is_grad_enabled()):
         taught, roles = _taught(room, stage, batch)
         prompts = room.model.projector(taught.hidden_RD)
@@ -176,9 +181,28 @@ def _described(room: Classroom, batch: Batch) -> list[tuple[Tensor, Tensor]]:
     ]
 
 
+def _with_roles(batch: Batch, taught: TaughtRoles) -> Batch:
+    """The batch as a stage teaches it: without targets, where those are not taught."""
+    if taught is TaughtRoles.BOTH:
+        return batch
+    everybody = taught is TaughtRoles.NONE
+    chosen = [
+        [
+            dataclasses.replace(one, actors=one.actors + (one.targets if everybody else ()), targets=())
+            for one in expressions
+        ]
+        for expressions in batch.expressions
+    ]
+    return dataclasses.replace(batch, expressions=chosen)
+
+
 def _taught(room: Classroom, stage: StageConfig, batch: Batch) -> tuple[Taught, Roles]:
+    marked = stage.taught is not TaughtRoles.NONE
     answers = [
-        [known_answer(room.model, clip, one.actors, one.targets) for one in chosen]
+        [
+            dataclasses.replace(known_answer(room.model, clip, one.actors, one.targets), marked=marked)
+            for one in chosen
+        ]
         for clip, chosen in zip(batch.clips, batch.expressions, strict=True)
     ]
     texts = [[one.text for one in chosen] for chosen in batch.expressions]

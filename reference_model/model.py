@@ -150,7 +150,7 @@ class Reviosa(nn.Module):
         read = self.vision_language.read(packed, visual, attention_layer)
         clip_index, token = torch.tensor(before, device=device).unbind(1)
         logits = self.vision_language.logits(read.hidden_BLD[clip_index, token])
-        rows_R2 = torch.tensor(rows, device=device)
+        rows_R2 = torch.tensor(rows, dtype=torch.long, device=device).reshape(-1, 2)
         return Taught(packed, read, rows_R2, logits, torch.tensor(after, device=device), visual)
 
     def visual_attention(self, taught: Taught, layer: int, heads: Sequence[int]) -> Tensor:

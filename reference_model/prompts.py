@@ -37,10 +37,14 @@ class NamedObject:
 
 @dataclass(frozen=True, slots=True)
 class RoleAnswer:
-    """The objects of the two roles, as an answer names them; no target for other expressions."""
+    """The objects of the two roles, as an answer names them; no target for other expressions.
+
+    `marked` is off for an answer that names objects only and holds no segmentation token.
+    """
 
     actors: tuple[NamedObject, ...]
     targets: tuple[NamedObject, ...] = ()
+    marked: bool = True
 
 
 def clean_expression(expression: str) -> str:
@@ -63,6 +67,8 @@ def question_text(config: PromptConfig, expression: str) -> str:
 
 def answer_text(config: PromptConfig, tokens: TokenNames, answer: RoleAnswer) -> str:
     """The answer that training teaches, up to and including the end of the turn."""
+    if not answer.marked:
+        return f"{_names(config, answer.actors + answer.targets)} {tokens.turn_end}"
     if config.answer_style is AnswerStyle.PAPER:
         words = f"it is {tokens.actor}" + (f" and {tokens.target}" if answer.targets else "")
         return f"{words} {tokens.turn_end}"
