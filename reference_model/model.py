@@ -156,8 +156,8 @@ class Reviosa(nn.Module):
     def visual_attention(self, taught: Taught, layer: int, heads: Sequence[int]) -> Tensor:
         """Attention (R, A, X) of the role tokens to the visual tokens, in the order of the prompt."""
         rows = self.vision_language.attention_rows(taught.packed, taught.read, layer, heads, taught.rows_R2)
-        columns = taught.packed.ids_BL[0] == self.vision_language.image_token_id
-        return rows[..., columns]
+        visual = taught.visual_BFPD.shape[1] * taught.visual_BFPD.shape[2]
+        return rows[..., self.vision_language.visual_columns(taught.packed, visual)]
 
     @property
     def role_ids(self) -> tuple[int, int]:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from transformers import InternVLConfig, InternVLForConditionalGeneration, InternVLVisionConfig, Qwen2Config
-from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
 
+from reference_model.attention_rows import SeenLayer, attention_rows, watched
 from reference_model.config import VisionLanguageConfig
 
 PADDING_SEGMENT = -1
@@ -48,6 +48,14 @@ class Packed:
         allowed = causal & ((column == FRAMES_SEGMENT) | (column == row)) & (column != PADDING_SEGMENT)
         # Padding reads itself: a row without any column would be NaN.
         return (allowed | torch.eye(length, dtype=torch.bool, device=index.device))[:, None]
+
+    def allowed_rows(self, rows_R2: Tensor) -> Tensor:
+        """Boolean (R, L): rows of that mask, for (clip, token) pairs that are not padding."""
+        clip, token = rows_R2.unbind(1)
+        column_RL = self.segment_BL[clip]
+        row_R1 = column_RL.gather(1, token[:, None])
+        earlier_RL = torch.arange(column_RL.shape[1], device=token.device) <= token[:, None]
+        return earlier_RL & ((column_RL == FRAMES_SEGMENT) | (column_RL == row_R1))
 
 
 def pack(frames: Sequence[int], clips: Sequence[Sequence[Sequence[int]]], padding_id: int) -> Packed:
@@ -115,11 +123,16 @@ class Read:
 
     Attributes:
         hidden_BLD: last hidden states, after the final norm.
-        layer_input_BLD: hidden states that go into the layer of the attention loss, if it was asked for.
+        seen: what the layer of the attention loss worked with, if it was asked for.
     """
 
     hidden_BLD: Tensor
-    layer_input_BLD: Tensor | None
+    seen: SeenLayer | None
+
+    @property
+    def layer_input_BLD(self) -> Tensor | None:
+        """Hidden states that go into that layer."""
+        return None if self.seen is None else self.seen.input_BLD
 
 
 class VisionLanguage(nn.Module):
@@ -148,27 +161,27 @@ class VisionLanguage(nn.Module):
         return tokens.unflatten(0, (batch, frames))
 
     def read(self, packed: Packed, visual_BFPD: Tensor, attention_layer: int | None = None) -> Read:
-        """Hidden states of packed clips; `attention_layer` asks for the input of that layer too."""
-        output = self.internvl.model.language_model(
-            inputs_embeds=self._embed(packed.ids_BL, visual_BFPD),
-            attention_mask=packed.attention_mask(),
-            position_ids=packed.position_BL,
-            use_cache=False,
-            output_hidden_states=attention_layer is not None,
-        )
-        chosen = None if attention_layer is None else output.hidden_states[attention_layer]
-        return Read(output.last_hidden_state, chosen)
+        """Hidden states of packed clips; `attention_layer` asks for what that layer worked with, too."""
+        layers = [] if attention_layer is None else [self._layers()[attention_layer]]
+        with watched(layers) as seen:
+            hidden_BLD = self._pass(packed, visual_BFPD)
+        return Read(hidden_BLD, seen[0] if seen else None)
 
     def read_layers(self, packed: Packed, visual_BFPD: Tensor) -> list[Read]:
         """One `Read` per layer, first to last, from a single pass: rows of every layer can be asked for."""
+        with watched(self._layers()) as seen:
+            hidden_BLD = self._pass(packed, visual_BFPD)
+        return [Read(hidden_BLD, one) for one in seen]
+
+    def _pass(self, packed: Packed, visual_BFPD: Tensor) -> Tensor:
         output = self.internvl.model.language_model(
             inputs_embeds=self._embed(packed.ids_BL, visual_BFPD),
             attention_mask=packed.attention_mask(),
             position_ids=packed.position_BL,
             use_cache=False,
-            output_hidden_states=True,
         )
-        return [Read(output.last_hidden_state, before) for before in output.hidden_states[:-1]]
+        hidden_BLD: Tensor = output.last_hidden_state
+        return hidden_BLD
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of the next token."""
@@ -183,24 +196,22 @@ class VisionLanguage(nn.Module):
         Args:
             rows_R2: (clip, token) index pairs.
         """
-        if read.layer_input_BLD is None:
-            raise ValueError("read() was not asked for the input of the attention layer")
-        text = self.internvl.model.language_model
-        block, attention = text.layers[layer], text.layers[layer].self_attn
-        clip, token = rows_R2.unbind(1)
-        normed = block.input_layernorm(read.layer_input_BLD)
-        size = attention.head_dim
-        keys = attention.k_proj(normed).unflatten(-1, (-1, size)).transpose(1, 2)
-        queries = attention.q_proj(normed[clip, token]).unflatten(-1, (-1, size))[:, :, None]
-        cos, sin = text.rotary_emb(normed, packed.position_BL)
-        keys, _ = apply_rotary_pos_emb(keys, keys, cos, sin)
-        at_row = (cos[clip, token][:, None], sin[clip, token][:, None])
-        queries, _ = apply_rotary_pos_emb(queries, queries, *at_row)
-        group = attention.num_key_value_groups
-        keys = keys[:, [head // group for head in heads]][clip]  # (R, H, L, size)
-        scores = (queries[:, list(heads)] @ keys.transpose(-1, -2))[:, :, 0] * attention.scaling
-        allowed = packed.attention_mask()[clip, 0, token][:, None]
-        return scores.masked_fill(~allowed, float("-inf")).float().softmax(-1)
+        if read.seen is None or read.seen.attention is not self._layers()[layer].self_attn:
+            raise ValueError("read() was not asked for this layer")
+        return attention_rows(read.seen, heads, rows_R2, packed.allowed_rows(rows_R2))
+
+    def visual_columns(self, packed: Packed, count: int) -> Tensor:
+        """Positions (count,) of the visual tokens, which are the same in every clip, in their order.
+
+        Args:
+            count: how many there are; asking a GPU would make it wait.
+        """
+        elsewhere_L = packed.ids_BL[0] != self.image_token_id
+        return elsewhere_L.byte().argsort(stable=True)[:count]
+
+    def _layers(self) -> Sequence[nn.Module]:
+        layers: Sequence[nn.Module] = self.internvl.model.language_model.layers
+        return layers
 
     @torch.no_grad()
     def generate(

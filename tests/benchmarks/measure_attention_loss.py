@@ -132,7 +132,7 @@ def make_case(size: Size, device: str = "cpu", dtype: torch.dtype = torch.float3
 
 def loss_of(case: Case, variant: Variant) -> Tensor:
     """The loss of one step."""
-    language, at_visual_L = case.model, case.packed.ids_BL[0] == IMAGE
+    language = case.model
     if variant is Variant.EAGER:
         hidden, rows_RHL = eager_pass(case)
     else:
@@ -144,7 +144,8 @@ def loss_of(case: Case, variant: Variant) -> Tensor:
     loss = text_loss(language.logits(hidden[case.before_N2[:, 0], case.before_N2[:, 1]]).float(), case.next_N)
     if variant is Variant.WITHOUT:
         return loss
-    return loss + attention_mask_loss(rows_RHL[..., at_visual_L], case.truth_RX)
+    columns = language.visual_columns(case.packed, case.truth_RX.shape[1])
+    return loss + attention_mask_loss(rows_RHL[..., columns], case.truth_RX)
 
 
 def eager_pass(case: Case) -> tuple[Tensor, Tensor]:
