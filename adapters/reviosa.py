@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from benchmark.adapter import Adapter, Requirements
 from benchmark.errors import AdapterError
@@ -13,7 +13,7 @@ from benchmark.frames import FrameSequence
 from benchmark.types import AdapterInfo, Prediction, Query, Status
 
 if TYPE_CHECKING:
-    from reference_model.predict import Answer, Predictor
+    from reference_model.predictor import Answer, Predictor
 
 
 @final
@@ -24,19 +24,39 @@ class Reviosa(Adapter):
         checkpoint: folder that `reference_model.train` wrote; the shipped one if not given.
         threads: CPU threads of torch. One is as fast as two for the shipped model, and many times
             faster when another process is busy.
+        mode: `default` is what the project recommends, `official` the released pipeline step by step.
+        changes: single options of the mode that differ, as in `propagation=forward,one-session=false`.
+        precision: `float32`, `bfloat16`, or `auto`: bfloat16 on a GPU for weights stored so.
+        sam2_backend: whose SAM2 runs.
     """
 
     summary = "ReVIOSa: a vision-language model whose two tokens prompt SAM2"
     uses_device = True
     max_queries = 16  # bounds memory: all masks of one call are held at source size
 
-    def __init__(self, checkpoint: Path | None = None, threads: int = 1) -> None:
+    def __init__(
+        self,
+        checkpoint: Path | None = None,
+        threads: int = 1,
+        mode: Literal["default", "official"] = "default",
+        changes: str = "",
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        sam2_backend: Literal["transformers", "sam2"] = "transformers",
+    ) -> None:
         self._checkpoint = checkpoint
         self._threads = threads
+        self._mode, self._precision, self._sam2_backend = mode, precision, sam2_backend
+        self._changes = tuple(text for text in changes.split(",") if text)
         self._predictor: Predictor | None = None
 
     def info(self) -> AdapterInfo:
-        options = {"checkpoint": str(self._checkpoint) if self._checkpoint else "shipped"}
+        options = {
+            "checkpoint": str(self._checkpoint) if self._checkpoint else "shipped",
+            "mode": self._mode,
+            "changes": ",".join(self._changes),
+            "precision": self._precision,
+            "sam2_backend": self._sam2_backend,
+        }
         if self._predictor is None or self._predictor.loaded is None:
             stored = self._stored_facts()
             return AdapterInfo(
@@ -48,8 +68,8 @@ class Reviosa(Adapter):
                 shares_video_features=True,
             )
         loaded = self._predictor.loaded
-        frames = loaded.recipe.model.frames
-        prompted = "every frame" if frames.prompt_every_frame else "the same frames"
+        asked = self._predictor.options
+        prompted = "every frame" if asked.prompt_every_frame else "the same frames"
         return AdapterInfo(
             name="reviosa",
             version="1",
@@ -58,8 +78,8 @@ class Reviosa(Adapter):
             trained_on=tuple(loaded.facts["trained_on"]),
             parameters=sum(one.numel() for one in self._predictor.model.parameters()),
             weights_digest=loaded.digest,
-            shares_video_features=True,
-            frame_policy=f"{frames.policy}, {frames.language_frames} frames; prompts on {prompted}",
+            shares_video_features=asked.one_session and asked.shared_prefix,
+            frame_policy=f"{asked.frame_policy}, {asked.language_frames} frames; prompts on {prompted}",
             options=options,
         )
 
@@ -74,14 +94,16 @@ class Reviosa(Adapter):
     def load(self, device: str, seed: int) -> None:
         """Read the checkpoint. Decoding is greedy, so the seed is not needed."""
         from reference_model.environment import require_packages
-        from reference_model.predict import load_predictor
+        from reference_model.predictor import load_predictor
 
         require_packages()
         if device == "cpu":
             import torch
 
             torch.set_num_threads(self._threads)
-        self._predictor = load_predictor(self._checkpoint, device)
+        self._predictor = load_predictor(
+            self._checkpoint, device, self._mode, self._changes, self._precision, self._sam2_backend
+        )
 
     def open_video(self, frames: FrameSequence) -> None:
         self._loaded().open_video(frames)

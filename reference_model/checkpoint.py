@@ -34,12 +34,14 @@ class LoadedCheckpoint:
     Attributes:
         digest: SHA-256 over names, shapes and values of all weights.
         facts: how it was trained (seed, steps, data, provenance), as stored.
+        stored_type: type of most of the stored values; the model itself is read in float32.
     """
 
     model: Reviosa
     recipe: Recipe
     digest: str
     facts: Mapping[str, Any]
+    stored_type: torch.dtype = torch.float32
 
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:
@@ -114,7 +116,15 @@ def load_checkpoint(folder: Path) -> LoadedCheckpoint:
             found=digest,
             fix="fetch the checkpoint again",
         )
-    return LoadedCheckpoint(model.eval(), recipe, digest, config["training"])
+    return LoadedCheckpoint(model.eval(), recipe, digest, config["training"], stored_type(weights))
+
+
+def stored_type(weights: Mapping[str, Tensor]) -> torch.dtype:
+    """The type of most values."""
+    sizes: dict[torch.dtype, int] = {}
+    for tensor in weights.values():
+        sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + tensor.numel()
+    return max(sizes, key=lambda one: sizes[one], default=torch.float32)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

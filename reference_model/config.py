@@ -27,6 +27,13 @@ class FramePolicy(enum.StrEnum):
     FIRST = "first"  # the first ones, as the official inference does
 
 
+class Resize(enum.StrEnum):
+    """How a frame becomes the square that a model sees; the aspect ratio is not kept."""
+
+    BILINEAR = "bilinear"  # antialiased, on float values
+    BICUBIC = "bicubic"  # Pillow's, rounded to whole values (what the released models were trained on)
+
+
 class AnswerStyle(enum.StrEnum):
     """What the model says before a segmentation token."""
 
@@ -167,7 +174,8 @@ class FrameConfig:
     language_frames: int = 5
     policy: FramePolicy = FramePolicy.FIRST
     prompt_every_frame: bool = False  # the prompt also goes on frames that read memory (official: off)
-    encode_chunk: int = 8  # frames of a video whose image features are in memory at once
+    encode_chunk: int = 8  # frames of a video whose image features are computed at once
+    resize: Resize = Resize.BILINEAR
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,17 @@ def check_torchvision() -> None:
         ) from error
 
 
+def memory_problem(device: str, expressions: int) -> EnvironmentProblem:
+    """The sentence for a device whose memory is full."""
+    return EnvironmentProblem(
+        "not enough memory on the device",
+        where=device,
+        found=f"{expressions} expressions asked at once",
+        fix="ask fewer at once, follow fewer objects at once (--set objects-at-once=4), keep fewer features "
+        "(--set features-kept=8), or use --device cpu",
+    )
+
+
 def torch_device(name: str) -> torch.device:
     """The device of a name ("auto", "cpu", "cuda", "cuda:1").
 

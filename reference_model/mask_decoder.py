@@ -25,6 +25,7 @@ from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoMas
 from transformers.models.sam2_video.modeling_sam2_video import get_1d_sine_pe
 
 from reference_model.config import MaskDecoderConfig
+from reference_model.propagation import Run, propagation_runs
 
 Levels = list[Tensor]
 """Feature maps (.., C, h, w) of three resolutions, finest first."""
@@ -202,36 +203,44 @@ class PromptedMaskDecoder(nn.Module):
         prompts_NC: Tensor,
         conditioning: Sequence[int],
         also_prompted: Collection[int] = (),
+        both_ways: bool = False,
+        memory_type: torch.dtype | None = None,
     ) -> Iterator[tuple[int, Decoded]]:
         """Follow N objects through a clip, one frame at a time: conditioning frames, then the others.
 
         Args:
-            frame_levels: gives feature maps (B, n, C, h, w) of n frame positions; called with the
-                conditioning frames one by one, then with the others in temporal order.
+            frame_levels: gives feature maps (B, n, C, h, w) of n frame positions; called with one frame
+                at a time, in the order of `propagation.frame_order`.
             length: number of frames T.
             clip_of_object_N: the clip (row of the feature maps) that each object is in.
             prompts_NC: the language vectors.
             conditioning: frames decoded from the prompt alone; all others read memory.
             also_prompted: further frames that get the prompt on top of memory.
+            both_ways: go from each conditioning frame both ways, instead of forwards only.
+            memory_type: memory is rounded to this type; `None` leaves it as it is.
         """
         conditioning = sorted(conditioning)
         bank: dict[int, _Memory] = {}
         for frame in conditioning:
             at_frame = [level[clip_of_object_N, 0] for level in frame_levels([frame])]
             decoded = self.decode(self._without_memory(at_frame), prompts_NC)
-            bank[frame] = self._remember(at_frame[-1], decoded)
+            bank[frame] = self._remember(at_frame[-1], decoded, memory_type)
             yield frame, decoded
-        kept = set(conditioning)
-        for frame in range(length):
-            if frame in kept:
-                continue
-            at_frame = [level[clip_of_object_N, 0] for level in frame_levels([frame])]
-            fused = self._with_memory(at_frame[-1], frame, length, bank, conditioning)
-            prompt = prompts_NC if frame in also_prompted else None
-            decoded = self.decode([*at_frame[:-1], fused], prompt)
-            bank[frame] = self._remember(at_frame[-1], decoded)
-            self._forget(bank, frame, kept)
-            yield frame, decoded
+        kept = {frame: bank[frame] for frame in conditioning}
+        for run in propagation_runs(length, conditioning, both_ways):
+            bank = dict(kept)
+            for frame in run.frames:
+                at_frame = [level[clip_of_object_N, 0] for level in frame_levels([frame])]
+                fused = self._with_memory(at_frame[-1], frame, length, bank, conditioning, run.step)
+                prompt = prompts_NC if frame in also_prompted else None
+                decoded = self.decode([*at_frame[:-1], fused], prompt)
+                bank[frame] = self._remember(at_frame[-1], decoded, memory_type)
+                self._forget(bank, frame, run, kept)
+                yield frame, decoded
+
+    def moved_to(self, device: torch.device, dtype: torch.dtype | None) -> PromptedMaskDecoder:
+        """The same on a device, with its weights in a type."""
+        return self.to(device, dtype)
 
     def shown(self, decoded: Decoded) -> Tensor:
         """Mask logits (M, h, w), emptied where the object score says "not here"."""
@@ -243,7 +252,7 @@ class PromptedMaskDecoder(nn.Module):
     def _without_memory(self, levels: Levels) -> Levels:
         return [*levels[:-1], levels[-1] + self.sam2.no_memory_embedding.view(1, -1, 1, 1)]
 
-    def _remember(self, pixels_NChw: Tensor, decoded: Decoded) -> _Memory:
+    def _remember(self, pixels_NChw: Tensor, decoded: Decoded, kept_as: torch.dtype | None) -> _Memory:
         model = self.sam2
         visible_N1 = (decoded.object_score_M > 0).to(pixels_NChw.dtype)[:, None]
         pointer = model.object_pointer_proj(decoded.pointer_MC)
@@ -256,6 +265,8 @@ class PromptedMaskDecoder(nn.Module):
             absent = (1 - visible_N1)[..., None, None]
             features = features + absent * model.occlusion_spatial_embedding_parameter[..., None, None]
         position = position.to(features.dtype).flatten(2).permute(2, 0, 1)
+        if kept_as is not None:
+            features = features.to(kept_as).to(features.dtype)
         return _Memory(features.flatten(2).permute(2, 0, 1), position, pointer)
 
     def _with_memory(
@@ -265,16 +276,18 @@ class PromptedMaskDecoder(nn.Module):
         length: int,
         bank: dict[int, _Memory],
         conditioning: Sequence[int],
+        step: int,
     ) -> Tensor:
         model = self.sam2
         time = model.memory_temporal_positional_encoding
         chosen = [(bank[one], time[-1]) for one in conditioning]
         for offset in range(model.num_maskmem - 1, 0, -1):
-            if frame - offset in bank and frame - offset not in conditioning:
-                chosen.append((bank[frame - offset], time[offset - 1]))
+            before = frame - offset * step
+            if before in bank and before not in conditioning:
+                chosen.append((bank[before], time[offset - 1]))
         memory = [one.features_LND for one, _ in chosen]
         position = [one.position_LND + offset for one, offset in chosen]
-        pointers, pointer_position = self._pointers(frame, length, bank, conditioning)
+        pointers, pointer_position = self._pointers(frame, length, bank, conditioning, step)
         current = pixels_NChw.flatten(2).permute(2, 0, 1)
         fused = model.memory_attention(
             current_vision_features=current,
@@ -293,17 +306,17 @@ class PromptedMaskDecoder(nn.Module):
         return position.flatten(2).permute(2, 0, 1)
 
     def _pointers(
-        self, frame: int, length: int, bank: dict[int, _Memory], conditioning: Sequence[int]
+        self, frame: int, length: int, bank: dict[int, _Memory], conditioning: Sequence[int], step: int
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Object pointers of past frames with their sine time encodings; two empty lists if none."""
         model, most = self.sam2, min(length, self.config.max_pointers)
-        past = [one for one in conditioning if one < frame]
-        recent = [frame - offset for offset in range(1, most) if frame - offset in bank]
+        past = [one for one in conditioning if one * step < frame * step]
+        recent = [one for one in (frame - offset * step for offset in range(1, most)) if one in bank]
         frames = past + [one for one in recent if one not in conditioning]
         if not frames:
             return [], []
         pointers_PNC = torch.stack([bank[one].pointer_NC for one in frames])
-        offsets = torch.tensor([frame - one for one in frames], device=pointers_PNC.device)
+        offsets = torch.tensor([(frame - one) * step for one in frames], device=pointers_PNC.device)
         splits, count = model.hidden_dim // model.mem_dim, pointers_PNC.shape[1]
         if self.config.pointer_times:
             # `most` is 1 only for a clip of one frame, which has no past.
@@ -315,8 +328,8 @@ class PromptedMaskDecoder(nn.Module):
         parts = pointers_PNC.unflatten(-1, (splits, model.mem_dim)).permute(0, 2, 1, 3).flatten(0, 1)
         return [parts], [time]
 
-    def _forget(self, bank: dict[int, _Memory], frame: int, kept: set[int]) -> None:
+    def _forget(self, bank: dict[int, _Memory], frame: int, run: Run, kept: Collection[int]) -> None:
         """Drop what no later frame can read, so that long clips need bounded memory."""
         reach = max(self.sam2.num_maskmem - 1, self.config.max_pointers - 1)
-        if frame - reach in bank and frame - reach not in kept:
-            del bank[frame - reach]
+        for one in [one for one in bank if (frame - one) * run.step >= reach and one not in kept]:
+            del bank[one]

@@ -98,14 +98,14 @@ class Reviosa(nn.Module):
         per_frame = self.config.vision_language.tokens_per_frame
         return self._encode(frames_text(self.config.prompts, self.config.tokens, frames, per_frame))
 
-    def question_ids(self, expression: str) -> list[int]:
-        """Token ids of the question about an expression; a very long expression is cut.
+    def question_ids(self, expression: str, cut: bool = True, keep_marks: bool = False) -> list[int]:
+        """Token ids of the question about an expression; a very long expression is cut if `cut` says so.
 
         The end of the question is kept: it is what tells the model to answer.
         """
-        ids = self._encode(question_text(self.config.prompts, expression))
+        ids = self._encode(question_text(self.config.prompts, expression, keep_marks))
         most = self.config.prompts.max_question_tokens
-        if len(ids) <= most:
+        if len(ids) <= most or not cut:
             return ids
         tail = len(self._encode(self.config.prompts.question.split("{expression}")[-1]))
         return ids[: most - tail] + ids[len(ids) - tail :]
@@ -114,13 +114,17 @@ class Reviosa(nn.Module):
         """Token ids of a known answer, with the end of the turn."""
         return self._encode(answer_text(self.config.prompts, self.config.tokens, answer))
 
-    def until_stop(self, ids: list[int]) -> list[int]:
-        """The ids of an answer up to and with the text that ends it, where a text does and not a token."""
+    def says_end(self, ids: Sequence[int]) -> bool:
+        """Whether an answer ends here by its text, for a template whose end is not one token.
+
+        As in the released code line breaks don't count, and the text must end exactly there.
+        """
         stop = self.config.prompts.stop_text
         if stop is None:
-            return ids
-        ends = (end for end in range(1, len(ids)) if stop in self.tokenizer.decode(ids[:end]))
-        return ids[: next(ends, len(ids))]
+            return False
+        # No token is without a letter of the text that ends it, but for line breaks.
+        text = self.tokenizer.decode(list(ids[-4 * len(stop) :]))
+        return text.replace("\r", "").replace("\n", "").endswith(stop)
 
     def teach(
         self,

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from benchmark.errors import EnvironmentProblem, UsageError
 from benchmark.frames import FrameSequence
+from benchmark.masks import decode
 from benchmark.stored_files import write_atomically
-from benchmark.types import BoolMasks
+from benchmark.types import BoolMasks, MaskTrack
+
+Track = BoolMasks | MaskTrack
 
 BLUE, RED, VIOLET = (30, 110, 255), (240, 50, 40), (200, 60, 230)
 STRENGTH = 0.55
@@ -36,9 +39,7 @@ def check_output(path: Path) -> None:
         )
 
 
-def write_overlay(
-    path: Path, frames: FrameSequence, actor: BoolMasks | None, target: BoolMasks | None
-) -> None:
+def write_overlay(path: Path, frames: FrameSequence, actor: Track | None, target: Track | None) -> None:
     """Draw the masks and write a strip of a few frames (.png) or the whole clip (.mp4).
 
     Raises:
@@ -52,16 +53,30 @@ def write_overlay(
 
 
 def painted(
-    frames: FrameSequence, index: int, actor: BoolMasks | None, target: BoolMasks | None
+    frames: FrameSequence, index: int, actor: Track | None, target: Track | None
 ) -> NDArray[np.uint8]:
     """One frame (H, W, 3) with its masks."""
     pixels = np.array(frames.frame(index), np.float32)
     nothing = np.zeros(pixels.shape[:2], bool)
-    acts = nothing if actor is None else actor[index]
-    suffers = nothing if target is None else target[index]
+    acts = nothing if actor is None else mask_at(actor, index)
+    suffers = nothing if target is None else mask_at(target, index)
     for mask, colour in ((acts & ~suffers, BLUE), (suffers & ~acts, RED), (acts & suffers, VIOLET)):
         pixels[mask] = (1 - STRENGTH) * pixels[mask] + STRENGTH * np.array(colour, np.float32)
     return pixels.round().astype(np.uint8)
+
+
+def mask_at(track: Track, index: int) -> NDArray[np.bool_]:
+    """One frame (H, W) of a track."""
+    if isinstance(track, MaskTrack):
+        return decode(track.counts[index], track.height, track.width)
+    return track[index]
+
+
+def frames_with_mask(track: Track) -> int:
+    """Number of frames with at least one pixel."""
+    if isinstance(track, MaskTrack):
+        return sum(text is not None for text in track.counts)
+    return int(track.any((1, 2)).sum())
 
 
 def _png(pictures: list[NDArray[np.uint8]]) -> bytes:
@@ -75,7 +90,7 @@ def _png(pictures: list[NDArray[np.uint8]]) -> bytes:
     return content.getvalue()
 
 
-def _mp4(frames: FrameSequence, actor: BoolMasks | None, target: BoolMasks | None) -> bytes:
+def _mp4(frames: FrameSequence, actor: Track | None, target: Track | None) -> bytes:
     from fractions import Fraction
 
     import av

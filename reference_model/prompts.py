@@ -47,9 +47,13 @@ class RoleAnswer:
     marked: bool = True
 
 
-def clean_expression(expression: str) -> str:
-    """An expression as it is put into the question: lower case, without full stops and question marks."""
-    return re.sub(r"[.?]", "", expression).lower().strip()
+def clean_expression(expression: str, keep_marks: bool = False) -> str:
+    """An expression as it is put into the question: lower case, without full stops and question marks.
+
+    Args:
+        keep_marks: question marks stay, as in the released inference.
+    """
+    return re.sub("[.]" if keep_marks else "[.?]", "", expression).lower().strip()
 
 
 def frames_text(config: PromptConfig, tokens: TokenNames, frames: int, tokens_per_frame: int) -> str:
@@ -60,9 +64,9 @@ def frames_text(config: PromptConfig, tokens: TokenNames, frames: int, tokens_pe
     return " ".join(f"frame{number + 1} {one}" for number in range(frames))
 
 
-def question_text(config: PromptConfig, expression: str) -> str:
+def question_text(config: PromptConfig, expression: str, keep_marks: bool = False) -> str:
     """The question about one expression."""
-    return config.question.replace("{expression}", clean_expression(expression))
+    return config.question.replace("{expression}", clean_expression(expression, keep_marks))
 
 
 def answer_text(config: PromptConfig, tokens: TokenNames, answer: RoleAnswer) -> str:

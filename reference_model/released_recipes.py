@@ -20,6 +20,7 @@ from reference_model.config import (
     OptimizerConfig,
     PromptConfig,
     Recipe,
+    Resize,
     TokenNames,
     TrainingConfig,
     VisionLanguageConfig,
@@ -123,7 +124,7 @@ def _released(
             SIZES["hiera-large"], pointer_times=False, absent_memory=False, hide_absent=False
         ),
         prompts=TEMPLATES[template],
-        frames=FrameConfig(language_frames=5, policy=FramePolicy.FIRST),
+        frames=FrameConfig(language_frames=5, policy=FramePolicy.FIRST, resize=Resize.BICUBIC),
         tokens=TOKENS,
     )
     training = TrainingConfig(

@@ -18,18 +18,17 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.datasets import Dataset
 from benchmark.errors import DatasetError
 from benchmark.masks import decode_track
-from reference_model.config import DataConfig, FrameConfig, FramePolicy
+from reference_model.config import DataConfig, FrameConfig
+from reference_model.frame_choice import chosen_frames
+from reference_model.frame_pixels import normalised_frames
 from reference_model.prompts import NamedObject
 
-IMAGE_MEAN = (0.485, 0.456, 0.406)  # ImageNet, as both InternVL and SAM2 use
-IMAGE_DEVIATION = (0.229, 0.224, 0.225)
 NOTHING = 255  # label of a pixel that belongs to no object
 MIRRORED = {"left": "right", "right": "left"}
 
@@ -114,21 +113,7 @@ class Batch:
 
 def language_frame_indices(length: int, config: FrameConfig) -> list[int]:
     """Positions of the frames that the language model sees; all frames of a clip that is too short."""
-    if length <= config.language_frames:
-        return list(range(length))
-    if config.policy is FramePolicy.FIRST:
-        return list(range(config.language_frames))
-    steps = np.linspace(0, length - 1, config.language_frames)
-    return [int(np.floor(step + 0.5)) for step in steps]
-
-
-def normalised_frames(frames_THWC: NDArray[np.uint8], side: int) -> Tensor:
-    """Float frames (T, C, S, S), resized without keeping the aspect ratio, ImageNet mean and deviation."""
-    pixels = torch.from_numpy(np.ascontiguousarray(frames_THWC)).permute(0, 3, 1, 2).float() / 255
-    if pixels.shape[-2:] != (side, side):
-        pixels = F.interpolate(pixels, (side, side), mode="bilinear", align_corners=False, antialias=True)
-    mean = torch.tensor(IMAGE_MEAN).view(3, 1, 1)
-    return (pixels - mean) / torch.tensor(IMAGE_DEVIATION).view(3, 1, 1)
+    return chosen_frames(length, config.language_frames, config.policy)
 
 
 def named_objects(clip: TrainingClip, frames: Sequence[int]) -> list[NamedObject]:
@@ -200,8 +185,12 @@ def draw_batch(
     seen = list(zip(clips, shown, strict=True)) if for_language else []
     masked = list(zip(clips, chosen, strict=True)) if for_masks else []
     return Batch(
-        _stacked([normalised_frames(clip.frames_THWC[frames], language_side) for clip, frames in seen]),
-        _stacked([normalised_frames(clip.frames_THWC[frames], mask_side) for clip, frames in masked]),
+        _stacked(
+            [normalised_frames(clip.frames_THWC[one], language_side, config.resize) for clip, one in seen]
+        ),
+        _stacked(
+            [normalised_frames(clip.frames_THWC[one], mask_side, config.resize) for clip, one in masked]
+        ),
         [torch.from_numpy(clip.masks_NTHW[:, frames].astype(np.float32)) for clip, frames in masked],
         [torch.from_numpy(clip.masks_NTHW[:, frames].astype(np.float32)) for clip, frames in seen],
         clips,

@@ -136,7 +136,7 @@ class Read:
 
 
 class VisionLanguage(nn.Module):
-    """InternVL: reads packed clips, and answers questions about one clip."""
+    """InternVL: reads packed clips. It answers questions in `generation.py`."""
 
     def __init__(
         self, config: VisionLanguageConfig, vocabulary: int, image_token_id: int, padding_id: int
@@ -212,64 +212,6 @@ class VisionLanguage(nn.Module):
     def _layers(self) -> Sequence[nn.Module]:
         layers: Sequence[nn.Module] = self.internvl.model.language_model.layers
         return layers
-
-    @torch.no_grad()
-    def generate(
-        self,
-        frames_ids: Sequence[int],
-        questions: Sequence[Sequence[int]],
-        visual_1FPD: Tensor,
-        end_id: int,
-        most_tokens: int,
-    ) -> tuple[list[list[int]], list[Tensor]]:
-        """Greedy answers to N questions about one clip; the frames are read once.
-
-        Returns:
-            The new token ids of each answer (without the end token) and, for each, the hidden states
-            (length, D) at which those tokens were the input.
-        """
-        text, device = self.internvl.model.language_model, visual_1FPD.device
-        count, start = len(questions), len(frames_ids)
-        prefix = torch.tensor([list(frames_ids)], device=device)
-        cache = text(
-            inputs_embeds=self._embed(prefix, visual_1FPD),
-            position_ids=torch.arange(start, device=device)[None],
-            use_cache=True,
-        ).past_key_values
-        cache.batch_repeat_interleave(count)
-        longest = max(len(question) for question in questions)
-        padded = [[self.padding_id] * (longest - len(question)) + list(question) for question in questions]
-        ids = torch.tensor(padded, device=device)
-        lengths = torch.tensor([len(question) for question in questions], device=device)
-        inside = torch.arange(longest, device=device) >= longest - lengths[:, None]
-        mask = torch.cat([torch.ones(count, start, dtype=torch.bool, device=device), inside], 1)
-        position = start + (inside.long().cumsum(1) - 1).clamp(min=0)
-        answers: list[list[int]] = [[] for _ in questions]
-        hidden: list[list[Tensor]] = [[] for _ in questions]
-        running = [True] * count
-        for step in range(most_tokens + 1):
-            last = text(
-                inputs_embeds=self.internvl.get_input_embeddings()(ids),
-                attention_mask=mask.long(),
-                position_ids=position,
-                past_key_values=cache,
-                use_cache=True,
-            ).last_hidden_state[:, -1]
-            if step:
-                for row in range(count):
-                    if running[row]:
-                        hidden[row].append(last[row])
-            chosen = self.logits(last).argmax(-1)
-            running = [go and int(one) != end_id for go, one in zip(running, chosen, strict=True)]
-            if not any(running) or step == most_tokens:
-                break
-            for row in range(count):
-                if running[row]:
-                    answers[row].append(int(chosen[row]))
-            ids, position = chosen[:, None], position[:, -1:] + 1
-            mask = torch.cat([mask, mask.new_ones(count, 1)], 1)
-        width = visual_1FPD.shape[-1]
-        return answers, [torch.stack(one) if one else visual_1FPD.new_zeros(0, width) for one in hidden]
 
     def _embed(self, ids_BL: Tensor, visual_BFPD: Tensor) -> Tensor:
         words = self.internvl.get_input_embeddings()(ids_BL)

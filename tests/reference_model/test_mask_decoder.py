@@ -140,22 +140,22 @@ def test_one_frame_and_no_past(decoder):
     assert alone.logits_NThw.shape == (1, 1, 16, 16)
 
 
-def test_memory_of_long_clips_is_bounded(decoder):
+@pytest.mark.parametrize("both_ways", [False, True])
+def test_memory_of_long_clips_is_bounded(decoder, both_ways):
     """What no later frame can read is dropped: the bank never holds more than the reach of the model."""
     held = []
     original = decoder._forget
 
-    def watched(bank, frame, kept):
-        original(bank, frame, kept)
+    def watched(bank, frame, run, kept):
+        original(bank, frame, run, kept)
         held.append(len(bank))
 
     decoder._forget = watched
     try:
-        pixels = torch.rand(30, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        pixels = torch.rand(60, 3, 64, 64, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
-            decoder.track(
-                frame_levels(decoder, pixels), 30, torch.zeros(1).long(), prompt_vectors(1), [0, 15]
-            )
+            levels, of_clip = frame_levels(decoder, pixels), torch.zeros(1).long()
+            list(decoder.follow(levels, 60, of_clip, prompt_vectors(1), [0, 30], (), both_ways))
     finally:
         decoder._forget = original
     assert max(held) <= 2 + decoder.config.max_pointers - 1

@@ -249,11 +249,10 @@ def test_an_answer_ends_at_its_text(tmp_path):
     run("--released", write_released(tmp_path / "a"), "--output", tmp_path / "ours")
     model = load_checkpoint(tmp_path / "ours").model
     ids = [cases.TOKENS.index(word) for word in ("it", "is", "[SEG]", "sure", "red", "[SEG_OBJ]")]
-    assert model.until_stop(ids) == ids
+    assert not model.says_end(ids)
     prompts = dataclasses.replace(model.config.prompts, stop_text="sure")
     model.config = dataclasses.replace(model.config, prompts=prompts)
-    assert model.until_stop(ids) == ids[:4]
-    assert model.until_stop(ids[:3]) == ids[:3]
+    assert [model.says_end(ids[:end]) for end in range(1, 7)] == [False, False, False, True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from reference_model.generation import Ends, read_prefix, write_answers
 from reference_model.losses import attention_mask_loss
 from reference_model.prompts import NamedObject, RoleAnswer
 from reference_model.vision_language import pack
@@ -128,6 +129,10 @@ def test_attention_rows_need_the_layer_input(model):
         model.vision_language.attention_rows(taught.packed, taught.read, 1, (0,), taught.rows_R2)
 
 
+def answers(written):
+    return [one.ids for one in written], [one.hidden_LD for one in written]
+
+
 def test_generation_equals_generating_one_by_one_and_the_taught_hidden_states(model):
     """Batched, cached, left-padded generation: same words and vectors as alone and as read in one pass."""
     pixels = frames()
@@ -135,9 +140,11 @@ def test_generation_equals_generating_one_by_one_and_the_taught_hidden_states(mo
     prefix = model.frames_ids(3)
     questions = [model.question_ids(text) for text in TEXTS]
     assert len({len(question) for question in questions}) > 1
-    together, hidden = model.vision_language.generate(prefix, questions, visual, model.end_id, 6)
+    ends = Ends(frozenset({model.end_id}), 6)
+    read_frames = read_prefix(model.vision_language, prefix, visual)
+    together, hidden = answers(write_answers(model.vision_language, read_frames, questions, ends))
     for row, question in enumerate(questions):
-        alone, alone_hidden = model.vision_language.generate(prefix, [question], visual, model.end_id, 6)
+        alone, alone_hidden = answers(write_answers(model.vision_language, read_frames, [question], ends))
         assert together[row] == alone[0]
         torch.testing.assert_close(hidden[row], alone_hidden[0], atol=1e-4, rtol=1e-4)
         assert len(hidden[row]) == len(together[row])
@@ -152,7 +159,14 @@ def test_generation_equals_generating_one_by_one_and_the_taught_hidden_states(mo
 def test_generation_stops_at_the_end_token_and_at_the_limit(model):
     visual = model.vision_language.visual_tokens(frames())
     prefix, question = model.frames_ids(3), model.question_ids(TEXTS[0])
-    free, _ = model.vision_language.generate(prefix, [question], visual, model.end_id, 5)
-    assert len(free[0]) <= 5
-    stopped, hidden = model.vision_language.generate(prefix, [question], visual, free[0][0], 5)
-    assert stopped == [[]] and hidden[0].shape == (0, mini_model_config().vision_language.width)
+    frames_read = read_prefix(model.vision_language, prefix, visual)
+    never = Ends(frozenset(), 5)
+    (free,) = write_answers(model.vision_language, frames_read, [question], never)
+    assert len(free.ids) == len(free.hidden_LD) == 5 and free.cut
+    at_once = Ends(frozenset({free.ids[0]}), 5)
+    (stopped,) = write_answers(model.vision_language, frames_read, [question], at_once)
+    assert stopped.ids == [] and not stopped.cut
+    assert stopped.hidden_LD.shape == (0, mini_model_config().vision_language.width)
+    by_text = Ends(frozenset(), 5, lambda ids: len(ids) == 3)
+    (said,) = write_answers(model.vision_language, frames_read, [question], by_text)
+    assert said.ids == free.ids[:3] and len(said.hidden_LD) == 2 and not said.cut
