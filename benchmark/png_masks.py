@@ -56,16 +56,17 @@ class Header(NamedTuple):
         return (self.width * self.depth + 7) // 8
 
 
-def read_index_map(path: Path, out: IndexMap | None = None) -> IndexMap:
+def read_index_map(path: Path, out: IndexMap | None = None, size: tuple[int, int] | None = None) -> IndexMap:
     """Grey values or palette indices of a one-channel PNG.
 
     Args:
         out: where to put them if it has the right size, as it saves time; the result may lie elsewhere.
+        size: (height, width) that it must have; of another one, nothing is inflated.
 
     Raises:
-        MaskError: when the file is missing, damaged, or has more than one channel.
+        MaskError: when the file is missing, damaged, of another size, or has more than one channel.
     """
-    return decode_index_map(_read(path), str(path), out)
+    return decode_index_map(_read(path), str(path), out, size)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -89,7 +90,12 @@ def _read(path: Path, length: int = -1) -> bytes:
         raise MaskError("cannot read a mask PNG", where=str(path), found=error.strerror or "") from error
 
 
-def decode_index_map(data: bytes, where: str = "PNG data", out: IndexMap | None = None) -> IndexMap:
+def decode_index_map(
+    data: bytes,
+    where: str = "PNG data",
+    out: IndexMap | None = None,
+    size: tuple[int, int] | None = None,
+) -> IndexMap:
     """As `read_index_map`, from the bytes of a file; `where` is for messages."""
     header, packed = _chunks(data, where)
     if header.colour not in (GREY, PALETTE) or header.depth > 8:
@@ -98,6 +104,14 @@ def decode_index_map(data: bytes, where: str = "PNG data", out: IndexMap | None 
             where=where,
             expected="a grey or palette image",
             found=f"colour type {header.colour} of {header.depth} bits",
+        )
+    if size is not None and (header.height, header.width) != size:
+        raise MaskError(
+            "wrong mask size",
+            where=where,
+            expected=f"{size[0]}x{size[1]}",
+            found=f"{header.height}x{header.width}",
+            fix="write masks at the size of the frames",
         )
     if _ROWS is None or header.interlaced or header.depth not in (1, 2, 4, 8):
         return _read_with_pillow(header, packed, where)

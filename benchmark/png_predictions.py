@@ -12,21 +12,23 @@ showlab/VideoLISA, evaluation/refdavis/post_process_davis.py, commit d4c87cc).
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.datasets import Dataset
 from benchmark.errors import MaskError, PredictionError
+from benchmark.mask_batches import texts_from_runs
 from benchmark.masks import runs_from_mask
+from benchmark.png_masks import IndexMap, read_index_map
 from benchmark.prediction_records import StoredPrediction
-from benchmark.run_lengths import text_from_runs
+from benchmark.run_lengths import Runs, text_from_runs
 from benchmark.types import AdapterInfo, Expression, MaskTrack, Role, Status, Video
 
 MissingFrames = Literal["error", "empty"]
@@ -34,6 +36,8 @@ MissingFrames = Literal["error", "empty"]
 
 # Decoding PNG data releases the interpreter lock; beyond a few threads the disk is the limit.
 THREADS = min(4, os.cpu_count() or 1)
+AT_ONCE = 16
+"""Frames that a thread reads before it is given more: handing them over one by one costs a tenth."""
 SHOWN_VALUES = 4
 
 
@@ -183,7 +187,7 @@ class IndexedReader:
         texts: dict[int, list[bytes | None]] = {}
         paths = self._paths(folder, video)
         for place, path in enumerate(paths):
-            pixels = _read(path, size)
+            pixels = read_index_map(path, size=size)
             for value in np.unique(pixels).tolist():
                 if value:
                     column = texts.setdefault(value, [None] * len(paths))
@@ -256,13 +260,18 @@ class _TrackReading:
                 found=f"{len(present)} PNG files, such as {example}" if present else example,
             )
         paths = [folder / name if name in present else None for name in wanted]
-        texts: Iterator[bytes | None] = self.threads.map(self._text, paths)
+        parts = [paths[first : first + AT_ONCE] for first in range(0, len(paths), AT_ONCE)]
+        texts = itertools.chain.from_iterable(self.threads.map(self._texts, parts))
         return MaskTrack(self.height, self.width, tuple(texts)), len(present - set(wanted))
 
-    def _text(self, path: Path | None) -> bytes | None:
-        if path is None:
-            return None
-        pixels = _read(path, (self.height, self.width))
+    def _texts(self, paths: Sequence[Path | None]) -> tuple[bytes | None, ...]:
+        """The texts of a few frames; a frame without a file has no pixel."""
+        memory: IndexMap = np.empty((self.height, self.width), np.uint8)
+        nothing = np.array([self.height * self.width], np.int64)
+        return texts_from_runs([nothing if path is None else self._runs(path, memory) for path in paths])
+
+    def _runs(self, path: Path, memory: IndexMap) -> Runs:
+        pixels = read_index_map(path, memory, (self.height, self.width))
         high = pixels.max()
         mask = pixels != 0
         if high and not np.array_equal(mask, pixels == high):
@@ -275,34 +284,7 @@ class _TrackReading:
                 + (", ..." if len(values) > SHOWN_VALUES else ""),
                 fix="write one mask per expression, decided (not probabilities, not a map of objects)",
             )
-        runs = runs_from_mask(mask)
-        return None if runs.size == 1 else text_from_runs(runs)
-
-
-def _read(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("1", "L", "P"):
-                raise MaskError(
-                    "a mask PNG must have one channel",
-                    where=str(path),
-                    expected="mode 1, L or P",
-                    found=image.mode,
-                )
-            if (image.height, image.width) != size:
-                raise MaskError(
-                    "wrong mask size",
-                    where=str(path),
-                    expected=f"{size[0]}x{size[1]}",
-                    found=f"{image.height}x{image.width}",
-                    fix="write masks at the size of the frames",
-                )
-            pixels: NDArray[np.uint8] = np.asarray(image, dtype=np.uint8)
-            return pixels
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise MaskError("not a readable PNG", where=str(path), found=str(error)) from error
+        return runs_from_mask(mask)
 
 
 def _failed(video_id: str, asked: Expression, message: str) -> StoredPrediction:

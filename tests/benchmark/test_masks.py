@@ -29,7 +29,9 @@ def dense(draw: st.DrawFn, height: int, width: int) -> Any:
     flat = np.zeros(height * width, bool)
     for start, end in zip(cuts[::2], cuts[1::2], strict=False):
         flat[start:end] = True
-    return flat.reshape(width, height).T
+    by_column = flat.reshape(width, height).T
+    # The two layouts in memory are encoded in two ways.
+    return np.ascontiguousarray(by_column) if draw(st.booleans()) else by_column
 
 
 @st.composite
