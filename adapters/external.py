@@ -15,7 +15,8 @@ A job (the file, or the line):
 file `answers.json` in the folder `masks`):
 
     {"type": "answer", "job": 7, "answers": [{"index": 0, "actor": MASKS, "target": null,
-      "status": "ok", "text": "Sure, [SEG].", "message": null, "score": null}]}
+      "status": "ok", "text": "Sure, [SEG].", "message": null, "score": null, "gpu_seconds": 0.8,
+      "peak_memory_bytes": 9000000000, "peak_gpu_memory_bytes": 9000000000}]}
 
 where MASKS is relative to the folder `masks`: a folder of 00000.png, ... (not 0 is foreground), a `.npy`
 array (T, H, W), a `.json` {"size": [H, W], "counts": [COCO run-length text or null per frame]}, or null for
@@ -69,6 +70,7 @@ class External(Adapter):
     """
 
     summary = "any program that reads jobs and writes masks (--option command='...')"
+    works_elsewhere = True
 
     def __init__(
         self,

@@ -24,6 +24,7 @@ class SwappedRoles(Adapter):
         self._wrapped = load_adapter(of, of_options)
         self.max_queries = self._wrapped.max_queries
         self.uses_device = self._wrapped.uses_device
+        self.works_elsewhere = self._wrapped.works_elsewhere
 
     def info(self) -> AdapterInfo:
         inner = self._wrapped.info()

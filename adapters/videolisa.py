@@ -48,6 +48,7 @@ class VideoLisa(Adapter):
     """
 
     summary = "VideoLISA: the original repository in its own environment (--option checkout=DIR)"
+    works_elsewhere = True
 
     def __init__(
         self,

@@ -64,6 +64,7 @@ class Visa(Adapter):
     """
 
     summary = "VISA: the original repository in its own environment (--option checkout=DIR)"
+    works_elsewhere = True
 
     def __init__(
         self,

@@ -52,6 +52,7 @@ class ZeroShotTarget(Adapter):
         inner = self._wrapped.max_queries
         self.max_queries = None if inner is None else max(1, inner // 2)
         self.uses_device = self._wrapped.uses_device
+        self.works_elsewhere = self._wrapped.works_elsewhere
 
     def info(self) -> AdapterInfo:
         inner = self._wrapped.info()
@@ -118,7 +119,9 @@ def _joined(actor: Prediction, target: Prediction, prompt: str) -> Prediction:
             return Prediction(status=answer.status, message=message, text=answer.text)
     claimed = actor.actor is not None or target.actor is not None
     texts = [f"{role}: {one.text}" for role, one in (("actor", actor), ("target", target)) if one.text]
-    seconds = [one.seconds for one in (actor, target) if one.seconds is not None]
+    both = (actor, target)
+    peaks = [one.peak_memory_bytes for one in both if one.peak_memory_bytes is not None]
+    gpu_peaks = [one.peak_gpu_memory_bytes for one in both if one.peak_gpu_memory_bytes is not None]
     return Prediction(
         actor=actor.actor,
         target=target.actor,
@@ -128,5 +131,12 @@ def _joined(actor: Prediction, target: Prediction, prompt: str) -> Prediction:
         message=actor.message or target.message,
         frames_used=actor.frames_used,
         prompt=target.prompt or prompt,
-        seconds=sum(seconds) if len(seconds) == 2 else None,
+        seconds=_sum(actor.seconds, target.seconds),
+        peak_memory_bytes=max(peaks, default=None),
+        gpu_seconds=_sum(actor.gpu_seconds, target.gpu_seconds),
+        peak_gpu_memory_bytes=max(gpu_peaks, default=None),
     )
+
+
+def _sum(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first + second

@@ -124,6 +124,8 @@ class Adapter(abc.ABC):
     max_queries: int | None = None
     #: whether the device matters; a row that only draws boxes spares the user the import of torch
     uses_device: bool = True
+    #: whether the model is in another process, so that memory and GPUs of this one say nothing of it
+    works_elsewhere: bool = False
     #: where stored answers lie that this adapter hands on instead of predicting; see `open_answers`
     stored_answers: AnswerSource | None = None
     #: value of every option, the defaults too; filled in by `load_adapter`

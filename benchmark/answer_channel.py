@@ -60,6 +60,10 @@ class AnswerChannel:
             message=stored.message,
             frames_used=stored.frames_used,
             prompt=stored.prompt,
+            seconds=stored.seconds,
+            peak_memory_bytes=stored.peak_memory_bytes,
+            gpu_seconds=stored.gpu_seconds,
+            peak_gpu_memory_bytes=stored.peak_gpu_memory_bytes,
         )
 
 

@@ -101,7 +101,9 @@ def _with_plain_facts(answer: Prediction, place: Place, where: str) -> Predictio
         answer,
         score=_number(answer.score, "a score", -math.inf, where),
         seconds=_number(answer.seconds, "seconds", 0, where),
-        peak_memory_bytes=_whole(answer.peak_memory_bytes, where),
+        peak_memory_bytes=_whole(answer.peak_memory_bytes, "peak_memory_bytes", where),
+        gpu_seconds=_number(answer.gpu_seconds, "gpu_seconds", 0, where),
+        peak_gpu_memory_bytes=_whole(answer.peak_gpu_memory_bytes, "peak_gpu_memory_bytes", where),
         frames_used=_positions(answer.frames_used, place, where),
     )
 
@@ -115,11 +117,11 @@ def _number(value: Any, name: str, lowest: float, where: str) -> float | None:
     return float(value)
 
 
-def _whole(value: Any, where: str) -> int | None:
+def _whole(value: Any, name: str, where: str) -> int | None:
     if value is None:
         return None
     if not isinstance(value, numbers.Integral) or int(value) < 0:
-        what = "peak_memory_bytes must be a whole number, 0 or more, or None"
+        what = f"{name} must be a whole number, 0 or more, or None"
         raise AdapterError(what, where=where, found=repr(value)[:60])
     return int(value)
 

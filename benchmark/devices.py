@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-import sys
 from types import ModuleType
 
 from benchmark.errors import EnvironmentProblem, UsageError
@@ -58,28 +57,6 @@ def resolve_device(device: str, local_rank: int | None = None) -> str:
             fix="start at most one process per GPU, or use --device cpu",
         )
     return "cuda" if number is None else f"cuda:{number}"
-
-
-def reset_peak_memory() -> None:
-    """Begin a new measurement of device memory on all GPUs in use."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        for number in range(torch.cuda.device_count()):
-            torch.cuda.reset_peak_memory_stats(number)
-
-
-def peak_memory() -> int | None:
-    """Bytes of memory held at most: on all GPUs in use since the last reset, or by this process so far
-    where no GPU is in use; `None` on systems that do not tell (Windows without a GPU)."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        peaks = (torch.cuda.max_memory_allocated(number) for number in range(torch.cuda.device_count()))
-        return int(sum(peaks))
-    if importlib.util.find_spec("resource") is None:
-        return None
-    resource = importlib.import_module("resource")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
 
 
 def _torch(device: str) -> ModuleType | None:

@@ -10,9 +10,9 @@ before stays.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from tqdm import tqdm
 
@@ -20,16 +20,17 @@ from benchmark.adapter import Adapter, check_info, describe_exception
 from benchmark.answer_channel import AnswerChannel
 from benchmark.answer_contract import Place, checked_answers
 from benchmark.datasets import Dataset
-from benchmark.devices import peak_memory, reset_peak_memory
 from benchmark.errors import AdapterError, DatasetError, RefereeError
 from benchmark.frames import FrameSequence
 from benchmark.prediction_folder import PredictionFolder
 from benchmark.prediction_records import StoredPrediction
 from benchmark.prediction_writer import VideoPlan
+from benchmark.query_cost import Spent, Stopwatch
 from benchmark.query_failures import NOT_RECORDED, Failure, classify, release_memory, time_limit
 from benchmark.truth_channel import TruthChannel
 from benchmark.types import AdapterInfo, Expression, MaskTrack, Prediction, Query, Status, Video
 
+Number = TypeVar("Number", int, float)
 UNATTENDED_SECONDS = 10.0
 """Between two lines of progress where nobody watches (a log file)."""
 
@@ -142,7 +143,7 @@ class _Run:
 
     def video(self, plan: VideoPlan) -> None:
         """Ask what is missing about one video."""
-        started = time.perf_counter()
+        watch = Stopwatch()
         video = plan.video
         place = Place(self._info.name, video.video_id, len(video.frame_names), plan.height, plan.width)
         writer = self._folder.writer(plan)
@@ -158,7 +159,8 @@ class _Run:
             _tell_failures(lost)
             return
         try:
-            writer.spent(time.perf_counter() - started)
+            opening = self._here(watch.read())
+            writer.spent(opening.seconds or 0.0, opening.gpu_seconds)
             for answers, alone in self._answers(plan, place):
                 writer.add(answers, asked_alone=alone)
                 _tell_failures(answers)
@@ -186,7 +188,7 @@ class _Run:
             alone = len(together) == 1 and (earlier is not None or self._most != self._adapter.max_queries)
             yield [_noted(one, earlier, len(together)) for one in answers], alone
         elif len(together) == 1:
-            yield [_lost(together[0], place, answers.failure, answers.seconds)], earlier is not None
+            yield [_lost(together[0], place, answers.failure, answers.spent)], earlier is not None
         else:
             size = 1
             if answers.failure.status is Status.OUT_OF_MEMORY:
@@ -201,8 +203,7 @@ class _Run:
         limit = self._rules.query_timeout
         truth = self._truths.of(video, asked) if self._truths else None
         answers_before = self._stored.of(video, asked) if self._stored else None
-        reset_peak_memory()
-        started = time.perf_counter()
+        watch = Stopwatch()
         try:
             with time_limit(None if limit is None else limit * len(asked)):
                 if truth is not None:
@@ -213,16 +214,21 @@ class _Run:
         except NOT_RECORDED:
             raise
         except BaseException as error:
-            seconds = time.perf_counter() - started
+            spent = self._here(watch.read().share(len(asked)))
             failure = self._failure(error, place.of(asked[0]))
-            return _FailedAsking(failure, len(asked), seconds / len(asked))
-        share = (time.perf_counter() - started) / len(asked)
+            return _FailedAsking(failure, len(asked), spent)
+        spent = self._here(watch.read().share(len(asked)))
         answers = checked_answers(raw, asked, place)
         pairs = list(zip(asked, answers, strict=True))
         if self._rules.strict:
             _stop_at_failure(pairs, place)
-        peak = peak_memory()
-        return [_stored(one, answer, place, share, peak) for one, answer in pairs]
+        return [_stored(one, answer, place, spent) for one, answer in pairs]
+
+    def _here(self, spent: Spent) -> Spent:
+        """What of it is a fact about the model, which may be in another process or have answered before."""
+        if self._stored is not None:
+            return Spent(None, None, None, None)
+        return Spent(spent.seconds, None, None, None) if self._adapter.works_elsewhere else spent
 
     def _frames(self, plan: VideoPlan) -> FrameSequence:
         frames = self._dataset.frames(plan.video)
@@ -259,7 +265,7 @@ class _Run:
 class _FailedAsking:
     failure: Failure
     queries: int
-    seconds: float
+    spent: Spent
 
 
 def _noted(answer: StoredPrediction, earlier: _FailedAsking | None, queries: int) -> StoredPrediction:
@@ -293,20 +299,19 @@ def _tell_failures(answers: Sequence[StoredPrediction]) -> None:
             tqdm.write(f"{one.status}: {place}: {one.message or 'no reason given'}", file=sys.stderr)
 
 
-def _lost(expression: Expression, place: Place, failure: Failure, seconds: float | None) -> StoredPrediction:
+def _lost(expression: Expression, place: Place, failure: Failure, spent: Spent | None) -> StoredPrediction:
     return StoredPrediction(
         video_id=place.video_id,
         expression_id=expression.expression_id,
         expression=expression.text,
         status=failure.status,
         message=failure.message,
-        seconds=seconds,
+        seconds=spent.seconds if spent else None,
+        gpu_seconds=spent.gpu_seconds if spent else None,
     )
 
 
-def _stored(
-    expression: Expression, answer: Prediction, place: Place, share: float, peak: int | None
-) -> StoredPrediction:
+def _stored(expression: Expression, answer: Prediction, place: Place, spent: Spent) -> StoredPrediction:
     # checked_answers has turned every mask into a track.
     actor, target = answer.actor, answer.target
     return StoredPrediction(
@@ -320,7 +325,14 @@ def _stored(
         message=answer.message,
         prompt=answer.prompt,
         score=answer.score,
-        seconds=share if answer.seconds is None else answer.seconds,
-        peak_memory_bytes=peak if answer.peak_memory_bytes is None else answer.peak_memory_bytes,
+        seconds=_told_or(answer.seconds, spent.seconds),
+        peak_memory_bytes=_told_or(answer.peak_memory_bytes, spent.peak_memory_bytes),
         frames_used=answer.frames_used,
+        gpu_seconds=_told_or(answer.gpu_seconds, spent.gpu_seconds),
+        peak_gpu_memory_bytes=_told_or(answer.peak_gpu_memory_bytes, spent.peak_gpu_memory_bytes),
     )
+
+
+def _told_or(told: Number | None, measured: Number | None) -> Number | None:
+    """What the adapter says, or else what was measured."""
+    return measured if told is None else told

@@ -3,8 +3,9 @@
 One description, the dataclass, serves all three, so they cannot drift apart. Supported annotations are
 those that result files need: str, bool, int, float, `None`, enums of strings, unions with `None`,
 homogeneous tuples, tuples of fixed length, string-keyed mappings, nested dataclasses and `Any`.
-A field may carry metadata: `key` (its name in JSON), `doc` (a description for the schema), and
-`stored=False` (it stays in memory).
+A field may carry metadata: `key` (its name in JSON), `doc` (a description for the schema),
+`stored=False` (it stays in memory), and `added=True` (files from before it was added lack it and are read
+with its default; the schema does not require it).
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from benchmark.errors import ProblemCollector
 Record = TypeVar("Record")
 
 
-def entry(key: str | None = None, doc: str | None = None, *, stored: bool = True) -> dict[str, Any]:
-    """Metadata of a field: its JSON name, its description, whether it is stored."""
-    return {"key": key, "doc": doc, "stored": stored}
+def entry(
+    key: str | None = None, doc: str | None = None, *, stored: bool = True, added: bool = False
+) -> dict[str, Any]:
+    """Metadata of a field: its JSON name, its description, whether it is stored, whether it came later."""
+    return {"key": key, "doc": doc, "stored": stored, "added": added}
 
 
 def to_json(value: Any) -> Any:
@@ -57,7 +60,7 @@ def from_json(record: type[Record], value: Any, problems: ProblemCollector, wher
 
 
 def schema_of(record: type[Any], title: str) -> dict[str, Any]:
-    """JSON Schema (2020-12) of a dataclass; every key is required, none beside them is allowed."""
+    """JSON Schema (2020-12) of a dataclass; every key not added later is required, no other is allowed."""
     definitions: dict[str, Any] = {}
     top = _schema(record, definitions)
     return {
@@ -125,6 +128,8 @@ def _read_record(record: type[Any], value: Any, problems: ProblemCollector, wher
     for key, field in fields.items():
         if key in value:
             made[field.name] = _read(hints[field.name], value[key], problems, f"{where}/{key}")
+        elif field.metadata.get("added"):
+            made[field.name] = field.default
         else:
             problems.add("key is missing", where=f"{where}/{key}")
     # Incomplete: the caller sees the problems and throws this away.
@@ -171,15 +176,17 @@ def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 
 def _object_schema(record: type[Any], definitions: dict[str, Any]) -> dict[str, Any]:
     hints = typing.get_type_hints(record)
-    properties = {}
+    properties, required = {}, []
     for key, field in _stored_fields(record):
         described = _schema(hints[field.name], definitions)
         doc = field.metadata.get("doc")
         properties[key] = {"description": doc, **described} if doc else described
+        if not field.metadata.get("added"):
+            required.append(key)
     return {
         "type": "object",
         "description": (record.__doc__ or "").split("\n")[0],
         "properties": properties,
-        "required": list(properties),
+        "required": required,
         "additionalProperties": False,
     }

@@ -182,6 +182,9 @@ _PLAIN_FIELDS = tuple(
     one.name for one in fields(StoredPrediction) if one.name not in ("video_id", "actor", "target")
 )
 
+_ADDED_FIELDS = ("gpu_seconds", "peak_gpu_memory_bytes")
+"""Files from before these were kept are read, too."""
+
 
 def _to_line(one: StoredPrediction) -> dict[str, Any]:
     plain = {name: to_json(getattr(one, name)) for name in _PLAIN_FIELDS}
@@ -195,7 +198,8 @@ def _texts(track: MaskTrack | None) -> list[str | None] | None:
 
 
 def _from_line(value: Mapping[str, Any], head: VideoHead) -> StoredPrediction:
-    plain = {name: value[name] for name in _PLAIN_FIELDS}
+    given = {**dict.fromkeys(_ADDED_FIELDS), **value}
+    plain = {name: given[name] for name in _PLAIN_FIELDS}
     plain["status"] = Status(plain["status"])
     used = plain["frames_used"]
     plain["frames_used"] = None if used is None else tuple(used)

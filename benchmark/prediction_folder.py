@@ -275,6 +275,7 @@ def _totals(heads: Sequence[VideoHead], videos: Sequence[ManifestVideo]) -> Tota
         for query in head.queries
         if query.expression_id in set(video.expressions)
     ]
+    on_gpus = [head.gpu_seconds for head in heads if head.gpu_seconds is not None]
     peaks = [query.peak_memory_bytes for query in queries if query.peak_memory_bytes is not None]
     return Totals(
         videos=len(videos),
@@ -284,6 +285,7 @@ def _totals(heads: Sequence[VideoHead], videos: Sequence[ManifestVideo]) -> Tota
         query_seconds=sum(query.seconds for query in queries if query.seconds is not None),
         video_seconds=sum(head.seconds for head in heads),
         peak_memory_bytes=max(peaks, default=None),
+        video_gpu_seconds=sum(on_gpus) if on_gpus else None,
     )
 
 

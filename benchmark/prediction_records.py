@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from benchmark.json_records import to_json
+from benchmark.json_records import entry, to_json
 from benchmark.types import AdapterInfo, MaskTrack, Status
 
 
@@ -25,6 +25,8 @@ class StoredPrediction:
         seconds: wall time of the query; of a query answered together with others, its share.
         peak_memory_bytes: memory at its highest, of the GPUs during the query or, without one, of the
             process, if known.
+        gpu_seconds: wall time of the query times GPUs in use; `None` without one.
+        peak_gpu_memory_bytes: memory on the GPUs at its highest; `None` without one.
         frames_used: positions of the frames that the language side saw, if known.
     """
 
@@ -41,6 +43,8 @@ class StoredPrediction:
     seconds: float | None = None
     peak_memory_bytes: int | None = None
     frames_used: tuple[int, ...] | None = None
+    gpu_seconds: float | None = None
+    peak_gpu_memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,10 @@ class QueryHead:
 
 @dataclass(frozen=True, slots=True)
 class VideoHead:
-    """The first line of a video's file; `seconds` is the wall time spent on the video outside queries."""
+    """The first line of a video's file; `seconds` is the wall time spent on the video outside queries.
+
+    `gpu_seconds` is that time times GPUs in use; `None` without one, and in files from before it was kept.
+    """
 
     format: str
     version: int
@@ -70,6 +77,7 @@ class VideoHead:
     width: int
     seconds: float
     queries: tuple[QueryHead, ...]
+    gpu_seconds: float | None = field(default=None, metadata=entry(added=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +156,7 @@ class Totals:
     query_seconds: float
     video_seconds: float
     peak_memory_bytes: int | None
+    video_gpu_seconds: float | None = field(default=None, metadata=entry(added=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,12 +35,15 @@ class VideoWriter:
         self._plan = plan
         self._kept: dict[str, tuple[QueryHead, StoredPrediction]] = {}
         self._seconds = 0.0
+        self._gpu_seconds: float | None = None
         if path.exists():
             self._take_over(read_video_file(path)[0])
 
-    def spent(self, seconds: float) -> None:
-        """Count wall time spent on the video outside of queries."""
+    def spent(self, seconds: float, gpu_seconds: float | None = None) -> None:
+        """Count wall time, and GPU-seconds if there are any, spent on the video outside of queries."""
         self._seconds += seconds
+        if gpu_seconds is not None:
+            self._gpu_seconds = (self._gpu_seconds or 0.0) + gpu_seconds
 
     def add(self, answers: Sequence[StoredPrediction], asked_alone: bool = False) -> None:
         """Store answers, in the order of the dataset.
@@ -71,7 +74,7 @@ class VideoWriter:
         plan, head = self._plan, stored.head
         if (head.frames, head.height, head.width) != (len(plan.video.frame_names), plan.height, plan.width):
             return  # other frames: no answer in there can be valid
-        self._seconds = head.seconds
+        self._seconds, self._gpu_seconds = head.seconds, head.gpu_seconds
         for query, one in zip(head.queries, stored.predictions, strict=True):
             if plan.keys.get(one.expression_id, query.key) == query.key:
                 self._kept[one.expression_id] = (query, one)
@@ -87,4 +90,5 @@ class VideoWriter:
             width=self._plan.width,
             seconds=self._seconds,
             queries=tuple(queries),
+            gpu_seconds=self._gpu_seconds,
         )

@@ -234,11 +234,14 @@ def _same_result_is_there(path: Path, stored: Mapping[str, Any], replace: bool) 
         existing = _read_json(path)
     except ResultError:
         existing = {}
-    own = ("provenance", "files")
-    if {key: existing.get(key) for key in stored if key not in own} == {
+    own = ("provenance", "files", "cost")
+    # A result from before some facts of cost were kept says the same, and is written anew with them.
+    cost: Any = existing.get("cost")
+    known = {key: stored["cost"].get(key) for key in cost} if isinstance(cost, dict) else None
+    if cost == known and {key: existing.get(key) for key in stored if key not in own} == {
         key: value for key, value in stored.items() if key not in own
     }:
-        return True
+        return bool(cost.keys() == stored["cost"].keys())
     if replace or existing.get("partial") is not None:
         return False
     raise OutputError(

@@ -10,6 +10,10 @@ top-level blocks, and what decides them:
     files           names and SHA-256 of the files beside it
     provenance      when, where and how; the only block that differs between two scorings
 
+`schema_version` changes when a sealed block changes its form or its meaning. Keys may be added to the other
+blocks without that: results from before lack them and are read as if they were `null`. Added so far, to
+`cost`: frames_per_second, gpu_seconds, gpu_seconds_per_expression, peak_gpu_memory_bytes.
+
 Scores and rates are percentages before rounding. `python -m benchmark.results` prints the JSON Schema.
 """
 
@@ -159,14 +163,24 @@ class Cost:
 
     seconds: float | None = field(metadata=entry(doc="wall time of all timed expressions"))
     seconds_per_video: float | None
-    seconds_per_expression: float | None = field(
-        metadata=entry(doc="of the process that answers; it drives one GPU, so GPU-seconds where it has one")
-    )
+    seconds_per_expression: float | None = field(metadata=entry(doc="of the process that answers"))
     timed_expressions: int
     peak_memory_bytes: int | None = field(
         metadata=entry(doc="memory at its highest: of the GPUs, or of the process without one")
     )
     parameters: int | None
+    frames_per_second: float | None = field(
+        default=None,
+        metadata=entry(doc="frames of all timed expressions, each answered anew, by `seconds`", added=True),
+    )
+    gpu_seconds: float | None = field(
+        default=None,
+        metadata=entry(doc="wall time times GPUs in use; null without a GPU, or untold", added=True),
+    )
+    gpu_seconds_per_expression: float | None = field(default=None, metadata=entry(added=True))
+    peak_gpu_memory_bytes: int | None = field(
+        default=None, metadata=entry(doc="of tensors on all GPUs in use; null without one", added=True)
+    )
 
 
 @dataclass(frozen=True, slots=True)

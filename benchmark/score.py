@@ -143,7 +143,10 @@ class Gathered:
     answered: int = 0
     answered_videos: set[str] = field(default_factory=set)
     seconds: list[float] = field(default_factory=list)
+    timed_frames: int = 0
     peak_memory_bytes: int | None = None
+    gpu_seconds: list[float] = field(default_factory=list)
+    peak_gpu_memory_bytes: int | None = None
 
     def add(self, expressions: Sequence[ScoredExpression]) -> None:
         """Take in the expressions of one video."""
@@ -158,8 +161,13 @@ class Gathered:
                 self.spool.add(track, counts)
             if one.seconds is not None:
                 self.seconds.append(one.seconds)
+                self.timed_frames += one.frames
             if one.peak_memory_bytes is not None:
                 self.peak_memory_bytes = max(self.peak_memory_bytes or 0, one.peak_memory_bytes)
+            if one.gpu_seconds is not None:
+                self.gpu_seconds.append(one.gpu_seconds)
+            if one.peak_gpu_memory_bytes is not None:
+                self.peak_gpu_memory_bytes = max(self.peak_gpu_memory_bytes or 0, one.peak_gpu_memory_bytes)
 
 
 def _selection(
@@ -236,6 +244,8 @@ def _cost(gathered: Gathered, predictions: PredictionReader) -> Cost:
     timed, videos = len(gathered.seconds), len(gathered.answered_videos)
     # Opening a video belongs to its cost, not to that of one sentence.
     seconds = math.fsum([*gathered.seconds, totals.get("video_seconds", 0.0)]) if timed else None
+    on_gpus = [*gathered.gpu_seconds, totals.get("video_gpu_seconds") or 0.0]
+    gpu_seconds = math.fsum(on_gpus) if gathered.gpu_seconds else None
     return Cost(
         seconds=seconds,
         seconds_per_video=None if seconds is None else seconds / videos,
@@ -243,6 +253,10 @@ def _cost(gathered: Gathered, predictions: PredictionReader) -> Cost:
         timed_expressions=timed,
         peak_memory_bytes=gathered.peak_memory_bytes,
         parameters=predictions.adapter.parameters if predictions.adapter else None,
+        frames_per_second=gathered.timed_frames / seconds if seconds else None,
+        gpu_seconds=gpu_seconds,
+        gpu_seconds_per_expression=None if gpu_seconds is None else gpu_seconds / len(gathered.gpu_seconds),
+        peak_gpu_memory_bytes=gathered.peak_gpu_memory_bytes,
     )
 
 

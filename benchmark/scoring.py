@@ -77,6 +77,9 @@ class ScoredExpression:
     answered: bool
     seconds: float | None
     peak_memory_bytes: int | None
+    gpu_seconds: float | None
+    peak_gpu_memory_bytes: int | None
+    frames: int
 
 
 def score_videos(
@@ -213,6 +216,9 @@ def _score(asked: Asked) -> ScoredExpression:
         answered=answer is not None,
         seconds=answer.seconds if answer else None,
         peak_memory_bytes=answer.peak_memory_bytes if answer else None,
+        gpu_seconds=answer.gpu_seconds if answer else None,
+        peak_gpu_memory_bytes=answer.peak_gpu_memory_bytes if answer else None,
+        frames=len(asked.video.frame_names),
     )
 
 

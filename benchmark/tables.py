@@ -120,15 +120,13 @@ def _costs(result: Result) -> list[str]:
         facts.append(f"{two_digits(cost.seconds_per_expression)} s per expression")
     if cost.seconds_per_video is not None:
         facts.append(f"{two_digits(cost.seconds_per_video)} s per video")
-    # An expression is scored under several settings and answered once.
-    frames = {
-        (row.score.video_id, row.score.expression_id): row.score.track.frames
-        for row in result.expressions
-        if row.seconds is not None
-    }
-    if cost.seconds and frames:
-        facts.append(f"{two_digits(sum(frames.values()) / cost.seconds)} answered frames per second")
-    if cost.peak_memory_bytes is not None:
+    if cost.frames_per_second is not None:
+        facts.append(f"{two_digits(cost.frames_per_second)} answered frames per second")
+    if cost.gpu_seconds_per_expression is not None:
+        facts.append(f"{two_digits(cost.gpu_seconds_per_expression)} GPU-seconds per expression")
+    if cost.peak_gpu_memory_bytes is not None:
+        facts.append(f"{cost.peak_gpu_memory_bytes / 2**30:.2f} GiB of GPU memory")
+    elif cost.peak_memory_bytes is not None:
         facts.append(f"{cost.peak_memory_bytes / 2**30:.2f} GiB of memory")
     if cost.parameters is not None:
         facts.append(f"{cost.parameters:,} parameters")

@@ -126,6 +126,8 @@ class Prediction:
         seconds: wall time of this query, filled in by the runner when the adapter leaves it `None`.
         peak_memory_bytes: memory at its highest, of the GPUs during the query or, without one, of the
             process; filled in by the runner when the adapter leaves it `None`.
+        gpu_seconds: wall time of this query times GPUs in use; filled in likewise, `None` without one.
+        peak_gpu_memory_bytes: memory on the GPUs at its highest; filled in likewise.
     """
 
     actor: BoolMasks | MaskTrack | None = None
@@ -138,6 +140,8 @@ class Prediction:
     prompt: str | None = None
     seconds: float | None = None
     peak_memory_bytes: int | None = None
+    gpu_seconds: float | None = None
+    peak_gpu_memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

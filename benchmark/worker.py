@@ -21,6 +21,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -32,6 +33,7 @@ from benchmark.errors import AdapterError, RefereeError
 from benchmark.frames import open_frames
 from benchmark.inference import load_weights
 from benchmark.json_records import to_json
+from benchmark.query_cost import Spent, Stopwatch
 from benchmark.query_failures import NOT_RECORDED, classify, release_memory
 from benchmark.types import Expression, MaskTrack, Prediction, Query, Role, Status
 
@@ -105,7 +107,12 @@ class Worker:
         answers: list[Prediction] = []
         for first in range(0, len(queries), size):
             together = queries[first : first + size]
-            answers += checked_answers(self._adapter.predict(together), asked[first : first + size], place)
+            watch = Stopwatch()
+            raw = self._adapter.predict(together)
+            spent = watch.read().share(len(together))
+            answers += [
+                _with_cost(one, spent) for one in checked_answers(raw, asked[first : first + size], place)
+            ]
         folder = Path(job["masks"])
         return [_written(one, query.index, folder) for query, one in zip(queries, answers, strict=True)]
 
@@ -137,6 +144,16 @@ def _failed(job: Mapping[str, Any], status: Status, message: str) -> dict[str, A
     return {"type": "failed", **number, "status": status.value, "message": message}
 
 
+def _with_cost(answer: Prediction, spent: Spent) -> Prediction:
+    """The answer with what was measured where the adapter does not tell it."""
+    measured = {
+        name: getattr(spent, name)
+        for name in ("peak_memory_bytes", "gpu_seconds", "peak_gpu_memory_bytes")
+        if getattr(answer, name) is None
+    }
+    return replace(answer, **measured)
+
+
 def _written(answer: Prediction, index: int, folder: Path) -> dict[str, Any]:
     """An answer with its masks written into the folder; a role without a track is null."""
     written: dict[str, Any] = {
@@ -146,6 +163,10 @@ def _written(answer: Prediction, index: int, folder: Path) -> dict[str, Any]:
         "message": answer.message,
         "prompt": answer.prompt,
         "score": answer.score,
+        # Time is taken by who asks; what only this process can know is told.
+        "peak_memory_bytes": answer.peak_memory_bytes,
+        "gpu_seconds": answer.gpu_seconds,
+        "peak_gpu_memory_bytes": answer.peak_gpu_memory_bytes,
     }
     for role, track in ((Role.ACTOR, answer.actor), (Role.TARGET, answer.target)):
         written[role.value] = None

@@ -7,6 +7,7 @@ Accepted are a folder of 00000.png, 00001.png, ..., a `.npy` array (T, H, W), an
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,6 @@ def _prediction(given: Mapping[str, Any] | None, masks: Path, frames: FrameSeque
     try:
         status = Status(given.get("status") or Status.OK)
         actor, target = (_track(given.get(role), masks, frames) for role in ("actor", "target"))
-        score = given.get("score")
         return Prediction(
             actor=actor,
             target=target,
@@ -49,9 +49,12 @@ def _prediction(given: Mapping[str, Any] | None, masks: Path, frames: FrameSeque
             text=_text(given, "text"),
             message=_text(given, "message"),
             prompt=_text(given, "prompt"),
-            score=None if score is None else float(score),
+            score=_finite(given, "score", -math.inf),
+            gpu_seconds=_finite(given, "gpu_seconds", 0),
+            peak_memory_bytes=_bytes(given, "peak_memory_bytes"),
+            peak_gpu_memory_bytes=_bytes(given, "peak_gpu_memory_bytes"),
         )
-    except (MaskError, ValueError, TypeError) as error:
+    except (MaskError, ValueError, TypeError, OSError) as error:
         return Prediction(
             status=Status.ERROR, message=str(error).removesuffix("."), text=_text(given, "text")
         )
@@ -60,6 +63,20 @@ def _prediction(given: Mapping[str, Any] | None, masks: Path, frames: FrameSeque
 def _text(given: Mapping[str, Any], name: str) -> str | None:
     value = given.get(name)
     return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def _finite(given: Mapping[str, Any], name: str, lowest: float) -> float | None:
+    if given.get(name) is None:
+        return None
+    value = float(given[name])
+    if not math.isfinite(value) or value < lowest:
+        raise ValueError(f"{name} is {value}, which it cannot be")
+    return value
+
+
+def _bytes(given: Mapping[str, Any], name: str) -> int | None:
+    value = _finite(given, name, 0)
+    return None if value is None else int(value)
 
 
 def _track(name: object, masks: Path, frames: FrameSequence) -> MaskTrack | None:
