@@ -4,7 +4,12 @@ Every rank keeps a small file `ranks/rank-K.json` that changes several times a m
 alive, with a number drawn at its start (its nonce). Rank 0 lists in its own file the nonces that it has
 seen; a rank begins to work once its nonce is listed, so it cannot mistake files of an earlier run for
 this one. At the end each rank reports `done` and waits until rank 0, which merges and scores, is done
-too. A rank whose file stops changing is dead; one that failed says so.
+too. A rank that failed says so; one of this machine whose process is gone, or whose file stops changing, is
+dead.
+
+A file that lay there when a rank began may be of an earlier run, and counts once it changes. Where the ranks
+can tell their own start from others (torchrun, srun), it counts at once if it is of this start: a rank that
+ended before another began is known of.
 
 No torch is needed: `torchrun` tells rank and world size in the environment.
 """
@@ -14,9 +19,11 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +77,37 @@ def world_from_environment(environment: Mapping[str, str]) -> World | None:
     return world
 
 
+def start_of_ranks(environment: Mapping[str, str]) -> str | None:
+    """A text that the ranks of one start share and those of no other have; `None` where nothing tells it.
+
+    torchrun starts all ranks of a machine from one process and counts its restarts. A step of SLURM is one
+    start, unless a shell runs in it; then the ranks have another parent and no rank of their own.
+    """
+    restarts = environment.get("TORCHELASTIC_RESTART_COUNT")
+    if "TORCHELASTIC_RUN_ID" in environment and restarts is not None:
+        parent = os.getppid()
+        return f"torchrun {_machine()} {parent} {_started(parent)} {restarts}"
+    step = [environment.get(name) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT")]
+    if None not in step[:2] and environment.get("SLURM_PROCID") == environment.get("RANK"):
+        return f"slurm {step}"
+    return None
+
+
+def _machine() -> str:
+    """This machine and, in containers, their own numbering of processes."""
+    space = ""
+    with suppress(OSError):  # systems without /proc number all processes in one way
+        space = os.readlink("/proc/self/ns/pid")
+    return f"{socket.gethostname()} {space}"
+
+
+def _started(process: int) -> str:
+    """When a process was started, as its system counts; empty where that cannot be told."""
+    with suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    return ""
+
+
 class Ranks:
     """This process among the ranks of a run. Use as a context: leaving it reports how it went."""
 
@@ -78,6 +116,7 @@ class Ranks:
         self._folder = output / FOLDER
         self._silence = silence_seconds
         self._nonce = secrets.token_hex(16)
+        self._start, self._machine = start_of_ranks(os.environ), _machine()
         self._state = "starting"
         self._message = ""
         self._beats = 0
@@ -148,14 +187,34 @@ class Ranks:
         while waiting:
             for other in sorted(waiting):
                 with self._lock:
+                    gone = self._is_gone(self._heard[other].content)
+                    if gone:
+                        self._listen()  # its last words came before its end
                     heard = self._heard[other]
                 if heard.content is not None and heard.content["state"] == "failed":
                     raise self._lost(other, f"it failed: {heard.content['message']}")
                 if heard.content is not None and is_there(heard.content):
                     waiting.discard(other)
+                elif gone:
+                    raise self._lost(other, "its process has ended")
                 elif time.monotonic() - heard.moment > self._silence:
                     raise self._lost(other, f"no sign of life for {self._silence:g} seconds")
             time.sleep(BEAT_SECONDS / 2)
+
+    def _is_gone(self, content: Mapping[str, Any] | None) -> bool:
+        """Whether the process of a rank of this machine has ended."""
+        process = (content or {}).get("process")
+        if content is None or content.get("machine") != self._machine:
+            return False
+        if not isinstance(process, int) or process < 1:
+            return False
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            return False  # it is there, and another user's
+        return False
 
     def _lost(self, other: int, found: str) -> EnvironmentProblem:
         return EnvironmentProblem(
@@ -179,6 +238,9 @@ class Ranks:
                 "beat": self._beats,
                 "state": self._state,
                 "message": self._message,
+                "start": self._start,
+                "machine": self._machine,
+                "process": os.getpid(),
             }
             if self.world.rank == 0 and self._state in ("working", "done"):
                 content["ready"] = [one.content["nonce"] for one in self._heard.values() if one.content]
@@ -192,10 +254,14 @@ class Ranks:
             return True
 
     def _listen(self) -> None:
-        """Look at the files of the others; what lay there when we began counts only once it changes."""
+        """Look at the files of the others; what lay there when we began counts once it changes.
+
+        What is known to be of this start counts at once.
+        """
         for other, heard in self._heard.items():
             found = self._read(other)
-            if found is not None and found != heard.before and found != heard.content:
+            ours = found is not None and self._start is not None and found.get("start") == self._start
+            if found is not None and (ours or found != heard.before) and found != heard.content:
                 self._heard[other] = _Heard(found, heard.before, time.monotonic())
 
     def _read(self, other: int) -> Mapping[str, Any] | None:

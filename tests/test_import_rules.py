@@ -47,9 +47,11 @@ CHAIN: tuple[tuple[str, ...], ...] = (
     ),
     (
         "benchmark.inference",
+        "benchmark.adapter_output",
         "benchmark.answer_channel",
         "benchmark.answer_contract",
         "benchmark.devices",
+        "benchmark.query_cost",
         "benchmark.query_failures",
         "benchmark.ranks",
         "benchmark.truth_channel",
@@ -74,7 +76,7 @@ CHAIN: tuple[tuple[str, ...], ...] = (
         "benchmark.probe_scores",
         "benchmark.probes",
     ),
-    ("benchmark.evaluate", "benchmark.merge", "benchmark.worker"),
+    ("benchmark.evaluate", "benchmark.evaluation_choices", "benchmark.merge", "benchmark.worker"),
 )
 
 BORDERS: dict[str, tuple[str, ...]] = {

@@ -29,7 +29,8 @@ from benchmark.errors import (
     PredictionError,
     UsageError,
 )
-from benchmark.evaluate import main, read_choices
+from benchmark.evaluate import main
+from benchmark.evaluation_choices import read_choices
 from benchmark.selection import Shard
 from tests.benchmark.small_release import SIZES, meta, track_array, write_release
 
@@ -271,7 +272,7 @@ def test_a_gpu_that_is_not_there_is_told_before_anything_is_done(
 
 def test_the_default_place_tells_runs_apart() -> None:
     def place(*given: str) -> str:
-        return str(read_choices(given).output)
+        return str(read_choices(given, None).output)
 
     assert place() == "runs/interrvos-synthetic-val-reviosa"
     assert place("--adapter", "oracle", "--split", "train", "--limit", "9") == (
@@ -282,7 +283,7 @@ def test_the_default_place_tells_runs_apart() -> None:
     long = [place("--option", f"checkpoint=/{'a' * 300}/{end}") for end in "bc"]
     assert long[0] != long[1]
     assert max(map(len, long)) < 130
-    assert read_choices(["--shard", "2/4"]).shard == Shard(2, 4)
+    assert read_choices(["--shard", "2/4"], None).shard == Shard(2, 4)
 
 
 def test_consent_that_was_forgotten_can_be_given_later(tmp_path: Path) -> None:
@@ -294,12 +295,12 @@ def test_consent_that_was_forgotten_can_be_given_later(tmp_path: Path) -> None:
 
 
 def test_consent_to_code_in_a_checkpoint_goes_to_the_model_that_brings_it() -> None:
-    plain = read_choices(["--adapter", "sa2va", "--trust-remote-code"])
+    plain = read_choices(["--adapter", "sa2va", "--trust-remote-code"], None)
     assert plain.options == {"trust_remote_code": "true"}
-    assert plain.output == read_choices(["--adapter", "sa2va"]).output
-    assert read_choices(["--adapter", "sa2va"]).options == {}
+    assert plain.output == read_choices(["--adapter", "sa2va"], None).output
+    assert read_choices(["--adapter", "sa2va"], None).options == {}
     wrapped = ["--adapter", "zero-shot-target", "--option", "of=sa2va", "--trust-remote-code"]
-    assert read_choices(wrapped).options == {"of": "sa2va", "of.trust_remote_code": "true"}
+    assert read_choices(wrapped, None).options == {"of": "sa2va", "of.trust_remote_code": "true"}
 
 
 @pytest.mark.slow

@@ -64,7 +64,9 @@ def test_one_damaged_mask_fails_its_query_alone(dataset: TinyDataset, tree: Path
     assert f"wrong mask size; expected {HEIGHT}x{WIDTH}; found {HEIGHT}x{WIDTH + 1}" in said["1"]
     assert "not a readable PNG" in said["2"]
     assert "holds several values; expected 0 and one other value; found 1, 2, 3, 4, ..." in said["3"]
-    assert "one channel of at most 8 bits; expected a grey or palette image; found colour type 2" in said["10"]
+    assert (
+        "one channel of at most 8 bits; expected a grey or palette image; found colour type 2" in said["10"]
+    )
 
 
 def test_missing_frames_may_mean_empty_masks_if_said(dataset: TinyDataset, tree: Path) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +16,7 @@ import pytest
 
 from benchmark import ranks as module
 from benchmark.errors import EnvironmentProblem, UsageError
-from benchmark.ranks import Ranks, World, world_from_environment
+from benchmark.ranks import SILENCE_SECONDS, Ranks, World, start_of_ranks, world_from_environment
 from benchmark.selection import Shard
 
 
@@ -126,12 +130,81 @@ def test_a_stale_leader_is_not_believed(tmp_path: Path) -> None:
         ranks.wait_for_start()
 
 
+@pytest.fixture
+def by_torchrun(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    start = start_of_ranks(os.environ)
+    assert start is not None
+    return start
+
+
+def test_a_rank_that_failed_before_another_began_is_known_at_once(tmp_path: Path, by_torchrun: str) -> None:
+    def failing(ranks: Ranks) -> None:
+        raise ValueError("no weights")
+
+    with pytest.raises(ValueError, match="no weights"), Ranks(World(0, 2, 0), tmp_path) as first:
+        failing(first)
+    began = time.monotonic()
+    with (
+        pytest.raises(
+            EnvironmentProblem, match="rank 0 of 2 is lost; found it failed: ValueError: no weights"
+        ),
+        Ranks(World(1, 2, 1), tmp_path) as second,
+    ):
+        second.wait_for_start()
+    assert time.monotonic() - began < SILENCE_SECONDS / 2
+
+
+def test_a_failure_of_another_start_is_not_believed(
+    tmp_path: Path, by_torchrun: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError), Ranks(World(0, 2, 0), tmp_path):
+        raise ValueError("no weights")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    with (
+        pytest.raises(EnvironmentProblem, match="rank 0 of 2 is lost; found no sign of life"),
+        Ranks(World(1, 2, 1), tmp_path, 0.3) as ranks,
+    ):
+        ranks.wait_for_start()
+
+
+def test_a_process_of_this_machine_that_is_gone_is_missed_at_once(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with (
+        pytest.raises(EnvironmentProblem, match="rank 1 of 2 is lost; found its process has ended"),
+        Ranks(World(0, 2, 0), tmp_path) as ranks,
+    ):
+        own = json.loads((tmp_path / "ranks" / "rank-0.json").read_text())
+        other = {**own, "nonce": "other", "process": ended.pid}
+        (tmp_path / "ranks" / "rank-1.json").write_text(json.dumps(other))
+        ranks.open_for_others()
+        ranks.wait_for_others()
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({}, False),
+        ({"RANK": "1", "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_PROCID": "1"}, True),
+        # A shell in a step, from which ranks were started by hand: one of many starts.
+        ({"RANK": "1", "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_PROCID": "0"}, False),
+        ({"TORCHELASTIC_RUN_ID": "none", "TORCHELASTIC_RESTART_COUNT": "0"}, True),
+    ],
+)
+def test_where_one_start_can_be_told_from_another(environment: dict[str, str], told: bool) -> None:
+    assert (start_of_ranks(environment) is not None) is told
+    assert start_of_ranks(environment) == start_of_ranks(environment)
+
+
 def test_a_missed_beat_is_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    replace, misses = module.os.replace, []
+    replace, tries = module.os.replace, Counter[object]()
 
     def now_and_then(source: object, target: object) -> None:
-        misses.append(target)
-        if len(misses) % 2:
+        # Counted for each rank: in step with the other, one rank would miss every beat.
+        tries[target] += 1
+        if tries[target] % 2:
             raise OSError(28, "No space left on device")
         replace(source, target)  # type: ignore[arg-type]
 
