@@ -22,7 +22,7 @@ where MASKS is relative to the folder `masks`: a folder of 00000.png, ... (not 0
 array (T, H, W), a `.json` {"size": [H, W], "counts": [COCO run-length text or null per frame]}, or null for
 "no such object". A command that is started per job may leave answers.json out and write the folders
 INDEX/actor and INDEX/target. {"type": "failed", "job": 7, "status": "out_of_memory", "message": "..."} gives
-up a job.
+up a job; with "restart": true the program is ended, and started again for the next one.
 
 A program that takes lines is first told {"type": "hello", "protocol": 1, "device": ..., "seed": ...} and
 answers {"type": "ready", "name": ..., "version": ...} when its model is loaded; what else of `AdapterInfo`
@@ -195,6 +195,8 @@ class External(Adapter):
             self._end()
             raise
         self._deaths = 0
+        if answer["type"] == "failed" and answer.get("restart") is True:
+            self._end()
         return answer
 
     def _start(self) -> None:

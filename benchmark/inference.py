@@ -4,7 +4,8 @@ A failed query is written down with its reason and the run goes on. Several quer
 fail together are asked again one by one, so that only the guilty one is lost; where memory was what ran
 out, in halves, and never so many together again in this run. Errors that name a fault
 of the data or of the adapter's code (`RefereeError`) stop the run, as does Ctrl-C; what was stored
-before stays.
+before stays. A GPU that a query has brought to a stop would fail all others: that query is written down, with
+those asked together with it, and the run stops too.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from benchmark.adapter import Adapter, check_info, describe_exception
 from benchmark.answer_channel import AnswerChannel
 from benchmark.answer_contract import Place, checked_answers
 from benchmark.datasets import Dataset
-from benchmark.errors import AdapterError, DatasetError, RefereeError
+from benchmark.errors import AdapterError, DatasetError, EnvironmentProblem, RefereeError
 from benchmark.frames import FrameSequence
 from benchmark.prediction_folder import PredictionFolder
 from benchmark.prediction_records import StoredPrediction
 from benchmark.prediction_writer import VideoPlan
-from benchmark.query_cost import Spent, Stopwatch
+from benchmark.query_cost import Spent, Stopwatch, gpu_fault
 from benchmark.query_failures import NOT_RECORDED, Failure, classify, release_memory, time_limit
 from benchmark.truth_channel import TruthChannel
 from benchmark.types import AdapterInfo, Expression, MaskTrack, Prediction, Query, Status, Video
@@ -140,6 +141,7 @@ class _Run:
         self._truths = TruthChannel(dataset) if self._info.uses_truth and stored is None else None
         self._stored = stored
         self._most = adapter.max_queries
+        self._gpu_fault: str | None = None
 
     def video(self, plan: VideoPlan) -> None:
         """Ask what is missing about one video."""
@@ -150,6 +152,7 @@ class _Run:
         frames = self._frames(plan)
         try:
             self._adapter.open_video(frames)
+            opening = self._here(watch.read())
         except NOT_RECORDED:
             raise
         except BaseException as error:
@@ -157,15 +160,17 @@ class _Run:
             lost = [_lost(one, place, failure, None) for one in plan.missing]
             writer.add(lost)
             _tell_failures(lost)
+            self._stop_without_gpu(place)
             return
         try:
-            opening = self._here(watch.read())
             writer.spent(opening.seconds or 0.0, opening.gpu_seconds)
             for answers, alone in self._answers(plan, place):
                 writer.add(answers, asked_alone=alone)
                 _tell_failures(answers)
+                self._stop_without_gpu(place)
         finally:
-            self._close(place)
+            if self._gpu_fault is None:
+                self._close(place)
 
     def _answers(self, plan: VideoPlan, place: Place) -> Iterator[tuple[list[StoredPrediction], bool]]:
         """Answers as they come, and whether they had to be asked for one by one."""
@@ -187,8 +192,9 @@ class _Run:
         if isinstance(answers, list):
             alone = len(together) == 1 and (earlier is not None or self._most != self._adapter.max_queries)
             yield [_noted(one, earlier, len(together)) for one in answers], alone
-        elif len(together) == 1:
-            yield [_lost(together[0], place, answers.failure, answers.spent)], earlier is not None
+        elif len(together) == 1 or self._gpu_fault is not None:
+            alone = len(together) == 1 and earlier is not None
+            yield [_lost(one, place, answers.failure, answers.spent) for one in together], alone
         else:
             size = 1
             if answers.failure.status is Status.OUT_OF_MEMORY:
@@ -211,13 +217,13 @@ class _Run:
                 if answers_before is not None:
                     self._adapter.open_answers(answers_before)
                 raw = self._adapter.predict(queries)
+            spent = self._here(watch.read().share(len(asked)))
         except NOT_RECORDED:
             raise
         except BaseException as error:
-            spent = self._here(watch.read().share(len(asked)))
             failure = self._failure(error, place.of(asked[0]))
-            return _FailedAsking(failure, len(asked), spent)
-        spent = self._here(watch.read().share(len(asked)))
+            lost = None if self._gpu_fault else self._here(watch.read().share(len(asked)))
+            return _FailedAsking(failure, len(asked), lost)
         answers = checked_answers(raw, asked, place)
         pairs = list(zip(asked, answers, strict=True))
         if self._rules.strict:
@@ -248,8 +254,20 @@ class _Run:
         failure = classify(error)
         if self._rules.strict:
             raise _strict_stop(failure, where) from error
-        release_memory(error)
+        self._gpu_fault = gpu_fault()
+        if self._gpu_fault is None:
+            release_memory(error)
         return failure
+
+    def _stop_without_gpu(self, place: Place) -> None:
+        if self._gpu_fault is not None:
+            raise EnvironmentProblem(
+                "the GPU does not answer any more",
+                where=f"adapter {place.adapter}, video {place.video_id}",
+                found=self._gpu_fault,
+                fix="run the same command again: it goes on behind the query that did it, which is written "
+                "down as failed; --retry-failed asks it again",
+            )
 
     def _close(self, place: Place) -> None:
         try:
@@ -265,7 +283,7 @@ class _Run:
 class _FailedAsking:
     failure: Failure
     queries: int
-    spent: Spent
+    spent: Spent | None
 
 
 def _noted(answer: StoredPrediction, earlier: _FailedAsking | None, queries: int) -> StoredPrediction:

@@ -63,6 +63,20 @@ class Stopwatch:
         return Spent(seconds, seconds * in_use, int(sum(peaks)), int(sum(peaks)))
 
 
+def gpu_fault() -> str | None:
+    """What a GPU in use says that does not answer any more; `None` while all is well.
+
+    After an error in a kernel (an index outside a tensor) every later call fails until the process ends.
+    """
+    if (cuda := _cuda()) is None:
+        return None
+    try:
+        _synchronise(cuda)
+    except RuntimeError as error:
+        return str(error).strip().partition("\n")[0]
+    return None
+
+
 def _cuda() -> Any:
     """`torch.cuda` if this process has begun to use it, else `None`."""
     torch = sys.modules.get("torch")

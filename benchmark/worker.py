@@ -33,7 +33,7 @@ from benchmark.errors import AdapterError, RefereeError
 from benchmark.frames import open_frames
 from benchmark.inference import load_weights
 from benchmark.json_records import to_json
-from benchmark.query_cost import Spent, Stopwatch
+from benchmark.query_cost import Spent, Stopwatch, gpu_fault
 from benchmark.query_failures import NOT_RECORDED, classify, release_memory
 from benchmark.types import Expression, MaskTrack, Prediction, Query, Role, Status
 
@@ -72,6 +72,9 @@ class Worker:
             raise
         except BaseException as error:
             failure = classify(error)
+            if gpu_fault() is not None:
+                # Nothing can be done on that GPU by this process any more.
+                return {**_failed(message, failure.status, failure.message), "restart": True}
             release_memory(error)
             return _failed(message, failure.status, failure.message)
 

@@ -88,6 +88,21 @@ class Logging(Scripted):
         return super().predict(queries)
 
 
+class Talking(Scripted):
+    """Prints at every step, as model code does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        print("I talk in __init__")
+
+    def load(self, device: str, seed: int) -> None:
+        print("I talk in load")
+
+    def predict(self, queries: Sequence[Query]) -> list[Prediction]:
+        print("I talk in predict")
+        return super().predict(queries)
+
+
 class Late(Scripted):
     """Knows its weights only after loading them.
 

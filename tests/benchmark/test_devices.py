@@ -8,17 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmark.devices import check_device_name, peak_memory, reset_peak_memory, resolve_device
+from benchmark.devices import check_device_name, resolve_device
 from benchmark.errors import EnvironmentProblem, UsageError
 
 
-def fake_torch(gpus: int, used: bool = True) -> SimpleNamespace:
+def fake_torch(gpus: int) -> SimpleNamespace:
     cuda = SimpleNamespace(
         is_available=lambda: gpus > 0,
         device_count=lambda: gpus,
-        is_initialized=lambda: used,
-        reset_peak_memory_stats=lambda number: None,
-        max_memory_allocated=lambda number: 100 + number,
     )
     return SimpleNamespace(cuda=cuda, __version__="9.9", __spec__=SimpleNamespace())
 
@@ -86,18 +83,3 @@ def test_a_torch_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unknown_devices(device: str) -> None:
     with pytest.raises(UsageError, match="unknown device"):
         check_device_name(device)
-
-
-def test_peak_memory_is_the_gpus_or_else_the_process_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch", fake_torch(2))
-    reset_peak_memory()
-    assert peak_memory() == 201
-    monkeypatch.setitem(sys.modules, "torch", fake_torch(0, used=False))
-    reset_peak_memory()
-    of_process = peak_memory()
-    assert of_process is not None and (16 << 20) < of_process < (1 << 40)
-    monkeypatch.delitem(sys.modules, "torch")
-    reset_peak_memory()
-    assert (peak_memory() or 0) >= of_process
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert peak_memory() is None
