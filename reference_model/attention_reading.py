@@ -158,7 +158,7 @@ def written_rows(
     heads = range(model.config.vision_language.heads)
     vision, text = [], []
     for layer, read in enumerate(language.read_layers(packed, visual_1FPD)):
-        rows_RHL = language.attention_rows(packed, read, layer, heads, rows_R2)
+        rows_RHL = language.attention_rows(read, layer, heads, rows_R2)
         vision.append(rows_RHL[..., at_visual_L].cpu())
         text.append(rows_RHL[..., ~at_visual_L].sum(-1).cpu())
     vision_RYHX, text_RYH = torch.stack(vision, 1).numpy(), torch.stack(text, 1).numpy()

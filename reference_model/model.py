@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.errors import CheckpointError
+from reference_model.attention_rows import indices
 from reference_model.config import ModelConfig
 from reference_model.mask_decoder import PromptedMaskDecoder
 from reference_model.prompts import (
@@ -159,9 +160,14 @@ class Reviosa(nn.Module):
 
     def visual_attention(self, taught: Taught, layer: int, heads: Sequence[int]) -> Tensor:
         """Attention (R, A, X) of the role tokens to the visual tokens, in the order of the prompt."""
-        rows = self.vision_language.attention_rows(taught.packed, taught.read, layer, heads, taught.rows_R2)
-        visual = taught.visual_BFPD.shape[1] * taught.visual_BFPD.shape[2]
-        return rows[..., self.vision_language.visual_columns(taught.packed, visual)]
+        rows = self.vision_language.attention_rows(taught.read, layer, heads, taught.rows_R2)
+        frames = taught.visual_BFPD.shape[1]
+        return rows.index_select(-1, indices(self._visual_columns(frames), rows.device))
+
+    def _visual_columns(self, frames: int) -> tuple[int, ...]:
+        """Positions of the visual tokens in a prompt, which begins with the frames."""
+        image = self.vision_language.image_token_id
+        return tuple(place for place, one in enumerate(self.frames_ids(frames)) if one == image)
 
     @property
     def role_ids(self) -> tuple[int, int]:

@@ -49,14 +49,6 @@ class Packed:
         # Padding reads itself: a row without any column would be NaN.
         return (allowed | torch.eye(length, dtype=torch.bool, device=index.device))[:, None]
 
-    def allowed_rows(self, rows_R2: Tensor) -> Tensor:
-        """Boolean (R, L): rows of that mask, for (clip, token) pairs that are not padding."""
-        clip, token = rows_R2.unbind(1)
-        column_RL = self.segment_BL[clip]
-        row_R1 = column_RL.gather(1, token[:, None])
-        earlier_RL = torch.arange(column_RL.shape[1], device=token.device) <= token[:, None]
-        return earlier_RL & ((column_RL == FRAMES_SEGMENT) | (column_RL == row_R1))
-
 
 def pack(frames: Sequence[int], clips: Sequence[Sequence[Sequence[int]]], padding_id: int) -> Packed:
     """Pack the token ids of expressions behind the (shared) token ids of the frames."""
@@ -188,9 +180,7 @@ class VisionLanguage(nn.Module):
         scores: Tensor = self.internvl.lm_head(hidden)
         return scores
 
-    def attention_rows(
-        self, packed: Packed, read: Read, layer: int, heads: Sequence[int], rows_R2: Tensor
-    ) -> Tensor:
+    def attention_rows(self, read: Read, layer: int, heads: Sequence[int], rows_R2: Tensor) -> Tensor:
         """Softmax attention (R, H, L) of chosen rows of one layer, without eager attention anywhere.
 
         Args:
@@ -198,16 +188,7 @@ class VisionLanguage(nn.Module):
         """
         if read.seen is None or read.seen.attention is not self._layers()[layer].self_attn:
             raise ValueError("read() was not asked for this layer")
-        return attention_rows(read.seen, heads, rows_R2, packed.allowed_rows(rows_R2))
-
-    def visual_columns(self, packed: Packed, count: int) -> Tensor:
-        """Positions (count,) of the visual tokens, which are the same in every clip, in their order.
-
-        Args:
-            count: how many there are; asking a GPU would make it wait.
-        """
-        elsewhere_L = packed.ids_BL[0] != self.image_token_id
-        return elsewhere_L.byte().argsort(stable=True)[:count]
+        return attention_rows(read.seen, heads, rows_R2)
 
     def _layers(self) -> Sequence[nn.Module]:
         layers: Sequence[nn.Module] = self.internvl.model.language_model.layers

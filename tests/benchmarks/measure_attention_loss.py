@@ -28,6 +28,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reference_model.attention_rows import indices
 from reference_model.config import VisionLanguageConfig
 from reference_model.losses import attention_mask_loss, text_loss
 from reference_model.vision_language import Packed, VisionLanguage, pack
@@ -140,12 +141,12 @@ def loss_of(case: Case, variant: Variant) -> Tensor:
         read = language.read(case.packed, case.visual_1FPD, layer)
         hidden = read.hidden_BLD
         if variant is Variant.WITH:
-            rows_RHL = language.attention_rows(case.packed, read, case.layer, case.heads, case.rows_R2)
+            rows_RHL = language.attention_rows(read, case.layer, case.heads, case.rows_R2)
     loss = text_loss(language.logits(hidden[case.before_N2[:, 0], case.before_N2[:, 1]]).float(), case.next_N)
     if variant is Variant.WITHOUT:
         return loss
-    columns = language.visual_columns(case.packed, case.truth_RX.shape[1])
-    return loss + attention_mask_loss(rows_RHL[..., columns], case.truth_RX)
+    columns = indices(tuple(range(case.truth_RX.shape[1])), case.rows_R2.device)  # they come first
+    return loss + attention_mask_loss(rows_RHL.index_select(-1, columns), case.truth_RX)
 
 
 def eager_pass(case: Case) -> tuple[Tensor, Tensor]:

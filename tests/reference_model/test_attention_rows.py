@@ -12,7 +12,7 @@ from transformers import Qwen2Config, Qwen2Model
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLTextModel
 
-from reference_model.attention_rows import attention_rows, watched
+from reference_model.attention_rows import attention_rows, indices, watched
 from reference_model.losses import attention_mask_loss
 
 LAYER, HEADS, LENGTH = 1, (0, 3), 24
@@ -99,7 +99,7 @@ def rows_of_fused(name: str, model: nn.Module, hidden: Tensor, causal: Tensor) -
     torch.manual_seed(7)  # the same dropout in both passes
     with watched([model.layers[LAYER]]) as (seen,):
         model(inputs_embeds=hidden, attention_mask=causal[None, None], position_ids=positions(name))
-    return attention_rows(seen, HEADS, ROWS, causal[ROWS[:, 1]])
+    return attention_rows(seen, HEADS, ROWS)
 
 
 def rows_of_eager(name: str, model: nn.Module, hidden: Tensor, causal: Tensor) -> Tensor:
@@ -159,8 +159,10 @@ def test_nothing_stays_behind_on_the_model():
         name: len(one._forward_hooks) + len(one._forward_pre_hooks) for name, one in model.named_modules()
     }
     rows_of_fused("qwen2", model, hidden, causal)
+    configs = [layer.self_attn.config for layer in model.layers]
     with pytest.raises(KeyError), watched(model.layers):
         model(inputs_embeds=hidden, attention_mask={})
+    assert all(one.self_attn.config is config for one, config in zip(model.layers, configs, strict=True))
     after = {
         name: len(one._forward_hooks) + len(one._forward_pre_hooks) for name, one in model.named_modules()
     }
@@ -175,8 +177,34 @@ def test_reentrant_checkpointing_is_refused_and_not_a_loss_without_gradients():
 
 
 def test_layer_that_was_not_run_is_refused():
-    model, _, causal = built("qwen2")
+    model, _, _ = built("qwen2")
     with watched([model.layers[LAYER]]) as (seen,):
         pass
     with pytest.raises(ValueError, match="not run"):
-        attention_rows(seen, HEADS, ROWS, causal[ROWS[:, 1]])
+        attention_rows(seen, HEADS, ROWS)
+
+
+def test_no_mask_means_causal_order():
+    model, hidden, causal = built("qwen2")
+    masked = rows_of_fused("qwen2", model, hidden, causal)
+    with watched([model.layers[LAYER]]) as (seen,):
+        model(inputs_embeds=hidden, position_ids=positions("qwen2"))
+    assert seen.mask is None
+    torch.testing.assert_close(attention_rows(seen, HEADS, ROWS), masked, atol=1e-6, rtol=1e-5)
+
+
+def test_mask_of_another_form_is_refused():
+    model, hidden, causal = built("qwen2")
+    with watched([model.layers[LAYER]]) as (seen,):
+        model(inputs_embeds=hidden, attention_mask=causal[None, None], position_ids=positions("qwen2"))
+    seen.mask = torch.ones(2, LENGTH)
+    with pytest.raises(ValueError, match="four dimensions"):
+        attention_rows(seen, HEADS, ROWS)
+
+
+def test_analysis_before_a_training_leaves_no_tensor_that_it_cannot_use():
+    indices.cache_clear()
+    model, hidden, causal = built("qwen2")
+    with torch.inference_mode():
+        rows_of_fused("qwen2", model, hidden, causal)
+    assert gradients(model, rows_of_fused("qwen2", model, hidden, causal))

@@ -95,7 +95,7 @@ def eager_rows(model, taught, pixels, layer: int) -> torch.Tensor:
 def test_attention_rows_equal_eager_attention(model, layer):
     pixels = frames(batch=2)
     taught = model.teach(pixels, [TEXTS, TEXTS[:1]], [ANSWERS, ANSWERS[:1]], attention_layer=layer)
-    own = model.vision_language.attention_rows(taught.packed, taught.read, layer, (0, 1), taught.rows_R2)
+    own = model.vision_language.attention_rows(taught.read, layer, (0, 1), taught.rows_R2)
     torch.testing.assert_close(own, eager_rows(model, taught, pixels, layer), atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(own.sum(-1), torch.ones(own.shape[:2]))
 
@@ -126,7 +126,7 @@ def test_attention_mask_loss_has_the_value_and_the_gradients_of_eager_attention(
 def test_attention_rows_need_the_layer_input(model):
     taught = model.teach(frames(), [TEXTS], [ANSWERS])
     with pytest.raises(ValueError, match="not asked"):
-        model.vision_language.attention_rows(taught.packed, taught.read, 1, (0,), taught.rows_R2)
+        model.vision_language.attention_rows(taught.read, 1, (0,), taught.rows_R2)
 
 
 def answers(written):
