@@ -159,7 +159,10 @@ def known_coordinates(family: str) -> Coordinates:
 
 def _processor(name: str, revision: str | None, config: Any) -> Any:
     """The family's own processor without its part for videos."""
-    from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
+    from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+    # By its own module: some versions (5.17) take its name at the top for one that needs torchvision.
+    from transformers.models.auto.image_processing_auto import AutoImageProcessor
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
     # The auto classes keep these tables for themselves; there is no public way to ask what they know.

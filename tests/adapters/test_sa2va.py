@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +19,7 @@ FRAMES = FrameArray(np.random.default_rng(0).integers(0, 255, (7, 6, 9, 3), np.u
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-@pytest.fixture(autouse=True)
-def modules_of_remote_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """transformers copies remote code into a cache and imports it from there."""
-    from transformers import dynamic_module_utils
-
-    cache = tmp_path / "modules"
-    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(cache))
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if name.startswith("transformers_modules"):
-            del sys.modules[name]
-    while str(cache) in sys.path:
-        sys.path.remove(str(cache))
+pytestmark = pytest.mark.usefixtures("modules_of_remote_code")
 
 
 @pytest.fixture

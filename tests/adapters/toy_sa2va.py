@@ -64,7 +64,7 @@ def write_checkpoint(
 
     Args:
         improved: answer like Sa2VA-i.
-        on_gpu: import a file that says `.cuda()`, as the released Qwen family does.
+        on_gpu: move its masks by a file that says `.cuda()`, as the released Qwen family does.
         name: of the class; one with "Qwen" in it is given a processor.
     """
     import torch
@@ -78,6 +78,8 @@ def write_checkpoint(
     extra = IMPROVED if improved else "pass"
     code = CODE.format(name=name, more=more, extra=extra)
     if on_gpu:
+        extra = f'answer["prediction_masks"] = [moved(torch.from_numpy(full))]; {extra}'
+        code = CODE.format(name=name, more=more, extra=extra)
         code = f"from .toy_tracker import moved\n{code}"
         (folder / "toy_tracker.py").write_text("def moved(tensor):\n    return tensor.cuda()\n")
     (folder / "modeling_toy.py").write_text(code)
