@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from benchmark.errors import CheckpointError
+from reference_model.tuning_config import TuningConfig
 
 Config = TypeVar("Config")
 
@@ -75,6 +76,13 @@ class TargetNorm(enum.StrEnum):
     OFFICIAL = "official"  # mean over actors plus mean over one target per expression, blank where none is
 
 
+class LanguageFamily(enum.StrEnum):
+    """Which class of transformers the vision-language side is."""
+
+    INTERNVL = "internvl"
+    QWEN2_5_VL = "qwen2_5_vl"
+
+
 @dataclass(frozen=True, slots=True)
 class VisionLanguageConfig:
     """Sizes of the InternVL part: vision tower, pixel shuffle, projector, Qwen2 language model."""
@@ -99,6 +107,7 @@ class VisionLanguageConfig:
     rope_theta: float | None = None  # base of the rotary position encoding; `None`: that of transformers
     tied: bool = True  # one matrix embeds words and scores them
     vocabulary: int | None = None  # rows of that matrix; `None`: as many as the tokenizer has words
+    family: LanguageFamily = LanguageFamily.INTERNVL
 
     @property
     def tokens_per_side(self) -> int:
@@ -268,6 +277,7 @@ class TrainingConfig:
     stages: tuple[StageConfig, ...]
     log_every: int = 20
     target_norm: TargetNorm = TargetNorm.CORRECT
+    tuning: TuningConfig | None = None  # training on pretrained weights, without stages
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,23 +97,23 @@ class Reviosa(nn.Module):
     def frames_ids(self, frames: int) -> list[int]:
         """Token ids that stand for this many frames."""
         per_frame = self.config.vision_language.tokens_per_frame
-        return self._encode(frames_text(self.config.prompts, self.config.tokens, frames, per_frame))
+        return self.encode(frames_text(self.config.prompts, self.config.tokens, frames, per_frame))
 
     def question_ids(self, expression: str, cut: bool = True, keep_marks: bool = False) -> list[int]:
         """Token ids of the question about an expression; a very long expression is cut if `cut` says so.
 
         The end of the question is kept: it is what tells the model to answer.
         """
-        ids = self._encode(question_text(self.config.prompts, expression, keep_marks))
+        ids = self.encode(question_text(self.config.prompts, expression, keep_marks))
         most = self.config.prompts.max_question_tokens
         if len(ids) <= most or not cut:
             return ids
-        tail = len(self._encode(self.config.prompts.question.split("{expression}")[-1]))
+        tail = len(self.encode(self.config.prompts.question.split("{expression}")[-1]))
         return ids[: most - tail] + ids[len(ids) - tail :]
 
     def answer_ids(self, answer: RoleAnswer) -> list[int]:
         """Token ids of a known answer, with the end of the turn."""
-        return self._encode(answer_text(self.config.prompts, self.config.tokens, answer))
+        return self.encode(answer_text(self.config.prompts, self.config.tokens, answer))
 
     def says_end(self, ids: Sequence[int]) -> bool:
         """Whether an answer ends here by its text, for a template whose end is not one token.
@@ -150,7 +150,7 @@ class Reviosa(nn.Module):
             clips.append(segments)
         device = pixels_BFCSS.device
         packed = pack(frames, clips, self.padding_id)
-        packed = Packed(*(part.to(device) for part in (packed.ids_BL, packed.segment_BL, packed.position_BL)))
+        packed = packed.to(device)
         visual = self.vision_language.visual_tokens(pixels_BFCSS)
         read = self.vision_language.read(packed, visual, attention_layer)
         clip_index, token = torch.tensor(before, device=device).unbind(1)
@@ -174,7 +174,8 @@ class Reviosa(nn.Module):
         """Ids of the actor token and the target token."""
         return self.actor_id, self.target_id
 
-    def _encode(self, text: str) -> list[int]:
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a piece of text, without tokens at its ends."""
         if text not in self._ids:
             if len(self._ids) > 50_000:
                 self._ids.clear()

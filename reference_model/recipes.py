@@ -29,6 +29,7 @@ from reference_model.config import (
     TrainingConfig,
     VisionLanguageConfig,
 )
+from reference_model.full_recipes import FULL_RECIPES
 
 
 def tiny() -> Recipe:
@@ -108,7 +109,7 @@ def tiny_training() -> TrainingConfig:
     )
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"tiny": tiny}
+RECIPES: dict[str, Callable[[], Recipe]] = {"tiny": tiny} | FULL_RECIPES
 
 
 def find_recipe(name: str) -> Recipe:

@@ -8,6 +8,13 @@ never stopped.
     python -m reference_model.train --recipe tiny
     python -m reference_model.train --recipe tiny --output runs/short --steps-scale 0.02
     python -m reference_model.train --recipe tiny --output runs/tiny --resume
+
+Recipes at full size begin with two pretrained halves (folders of `reference_model.convert`) and fine-tune
+them as the paper does, on one GPU or many:
+
+    python -m reference_model.train --recipe reviosa_1b --data-root data --internvl DIR --sam2 DIR
+    torchrun --nproc-per-node 4 -m reference_model.train --recipe reviosa_4b ...
+    python -m reference_model.train --recipe reviosa_1b_tiny --output runs/sibling --steps 20
 """
 
 from __future__ import annotations
@@ -25,6 +32,7 @@ from benchmark.errors import OutputError, UsageError
 from benchmark.provenance import collect
 from reference_model.config import StageConfig, StageKind
 from reference_model.environment import require_packages
+from reference_model.full_command import add_options, run_full
 from reference_model.recipes import find_recipe, with_scaled_steps
 from reference_model.training_data import draw_batch, open_source
 from reference_model.training_run import (
@@ -159,6 +167,7 @@ def build_parser() -> Any:
     command.add_argument("--steps-scale", type=float, default=1.0, help="multiply the steps of all stages")
     command.add_argument("--threads", type=int, default=1, help="CPU threads of torch (default: 1)")
     command.add_argument("--resume", action="store_true", help="go on with the run in OUTPUT")
+    add_options(command)
     return command
 
 
@@ -174,8 +183,11 @@ def main(arguments: Sequence[str]) -> int:
 
     # More threads than free cores make every step many times slower; one suffices at this size.
     torch.set_num_threads(options.threads)
-    recipe = with_scaled_steps(find_recipe(options.recipe), options.steps_scale)
+    recipe = find_recipe(options.recipe)
     folder = options.output or Path("runs") / recipe.name
+    if recipe.training.tuning is not None:
+        return run_full(recipe, folder, options, arguments)
+    recipe = with_scaled_steps(recipe, options.steps_scale)
     if not options.resume and (folder / STATE_FILE).exists():
         raise OutputError(
             "there is a training in this folder",

@@ -33,11 +33,19 @@ class Packed:
         ids_BL: token ids.
         segment_BL: 0 for the frames, 1, 2, ... for the expressions, -1 for padding.
         position_BL: position numbers; each expression goes on where the frames end.
+        plain: every row is one conversation, numbered from 0 to its end, padding included: each token reads
+            all before it, and no mask needs to be written out.
     """
 
     ids_BL: Tensor
     segment_BL: Tensor
     position_BL: Tensor
+    plain: bool = False
+
+    def to(self, device: torch.device) -> Packed:
+        """The same on a device."""
+        parts = (self.ids_BL, self.segment_BL, self.position_BL)
+        return Packed(*(part.to(device) for part in parts), plain=self.plain)
 
     def attention_mask(self) -> Tensor:
         """Boolean (B, 1, L, L): row i may read column j."""
@@ -109,6 +117,13 @@ def build_internvl(
     return InternVLForConditionalGeneration(whole)
 
 
+def checkpoint_layers(model: nn.Module) -> None:
+    """Switch activation checkpointing of a transformers model on, under its new name or its old one."""
+    known = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
+    enable = next(getattr(model, name) for name in known if hasattr(model, name))
+    enable({"use_reentrant": False})
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """What one pass gives.
@@ -139,6 +154,40 @@ class VisionLanguage(nn.Module):
         self.padding_id = padding_id
         self.internvl = build_internvl(config, vocabulary, image_token_id, padding_id)
 
+    @property
+    def native(self) -> nn.Module:
+        """The class of transformers, whose names a folder of weights has."""
+        model: nn.Module = self.internvl
+        return model
+
+    @property
+    def language_model(self) -> nn.Module:
+        """The decoder layers, without the head."""
+        layers: nn.Module = self.internvl.model.language_model
+        return layers
+
+    @property
+    def embeddings(self) -> nn.Module:
+        """What turns token ids into vectors."""
+        table: nn.Module = self.internvl.get_input_embeddings()
+        return table
+
+    @property
+    def head(self) -> nn.Module:
+        """What scores the next token."""
+        head: nn.Module = self.internvl.lm_head
+        return head
+
+    @property
+    def connector(self) -> nn.Module:
+        """What turns patches of a frame into visual tokens (`mlp1` in the original code)."""
+        connector: nn.Module = self.internvl.model.multi_modal_projector
+        return connector
+
+    def checkpoint_activations(self) -> None:
+        """Compute the inside of each decoder layer again in the backward pass instead of keeping it."""
+        checkpoint_layers(self.internvl.model.language_model)
+
     def visual_tokens(self, pixels_BFCSS: Tensor) -> Tensor:
         """Visual tokens (B, F, P, D) of normalised frames."""
         batch, frames = pixels_BFCSS.shape[:2]
@@ -168,7 +217,8 @@ class VisionLanguage(nn.Module):
     def _pass(self, packed: Packed, visual_BFPD: Tensor) -> Tensor:
         output = self.internvl.model.language_model(
             inputs_embeds=self._embed(packed.ids_BL, visual_BFPD),
-            attention_mask=packed.attention_mask(),
+            # Causal order alone is the fused kernel's own; padding comes last and is read by nobody.
+            attention_mask=None if packed.plain else packed.attention_mask(),
             position_ids=packed.position_BL,
             use_cache=False,
         )

@@ -1,0 +1,104 @@
+"""Fine-tuning at full size, on small siblings: it learns, it resumes exactly, it leaves a usable model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmark.errors import CheckpointError, OutputError, UsageError
+from reference_model import train
+from reference_model.checkpoint import load_checkpoint
+from reference_model.full_training import Schedule, save_state, train_all, train_step
+from reference_model.lora import trained_parameters
+from reference_model.training_run import STATE_FILE
+from reference_model.tuning_run import load_progress
+from reference_model.tuning_session import passes_of, restore_tensors, state_tensors
+from tests.reference_model.small_tuning import small_session, small_tuning, write_clips
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    return write_clips(tmp_path_factory.mktemp("clips"))
+
+
+def losses_of(session):
+    return [{key: row[key] for key in row if key != "seconds"} for row in session.progress.curve]
+
+
+def test_a_run_that_is_stopped_anywhere_and_resumed_equals_one_that_never_stopped(tmp_path, clips):
+    whole = small_session(clips, steps=3)
+    train_all(whole, Schedule(None, show=False), {})
+    for stop in (1, 2):
+        cut = small_session(clips, steps=3)
+        passes = passes_of(cut)
+        for _ in range(stop):
+            train_step(cut, passes)
+        save_state(cut, tmp_path / str(stop))
+        resumed = small_session(clips, steps=3)
+        resumed.progress, tensors = load_progress(tmp_path / str(stop), resumed.recipe, len(resumed.mix))
+        assert resumed.progress.step == stop
+        restore_tensors(resumed, tensors, "here")
+        train_all(resumed, Schedule(None, show=False), {})
+        assert losses_of(resumed) == losses_of(whole)[stop:]
+        for name, one in state_tensors(whole).items():
+            assert torch.equal(one, state_tensors(resumed)[name]), name
+
+
+def test_what_is_trained_moves_and_nothing_else(clips):
+    session = small_session(clips, steps=3)  # LoRA moves from the second step on, its first factor later
+    before = {name: one.detach().clone() for name, one in session.room.named_parameters()}
+    train_all(session, Schedule(None, show=False), {})
+    moved = {name for name, one in session.room.named_parameters() if (one != before[name]).any()}
+    trained = set(trained_parameters(session.room))
+    assert moved <= trained
+    # Of three candidate masks the one that is best by its own word learns; the others may never be it.
+    assert all("output_hypernetworks_mlps" in name for name in trained - moved)
+    words = {
+        "lora_A",
+        "lora_B",
+        "embed_tokens",
+        "lm_head",
+        "multi_modal_projector",
+        "projector",
+        "mask_decoder",
+    }
+    assert all(words & set(name.split(".")) for name in moved)
+    still = (
+        "vision_tower",
+        "memory_attention",
+        "vision_encoder.backbone",
+        "prompt_encoder",
+        "iou_prediction",
+    )
+    assert not any(part in name for part in still for name in moved)
+
+
+def test_the_command_trains_resumes_and_leaves_a_model(tmp_path, clips, capsys):
+    words = ["--recipe", "reviosa_1b_tiny", "--data-root", str(clips), "--workers", "0"]
+    words += ["--output", str(tmp_path / "run"), "--videos-per-step", "2"]
+    assert train.main([*words, "--steps", "2"]) == 0
+    assert "weights are trained" in capsys.readouterr().out
+    loaded = load_checkpoint(tmp_path / "run")
+    assert loaded.facts["steps"] == 2 and loaded.facts["trained_on"] == ["interrvos-synthetic:train"]
+    assert not any("lora" in name for name in loaded.model.state_dict())
+    for name in ("losses.csv", "left-out.csv", "tensorboard", STATE_FILE):
+        assert (tmp_path / "run" / name).exists()
+    with pytest.raises(OutputError, match="there is a training in this folder"):
+        train.main([*words, "--steps", "2"])
+    with pytest.raises(UsageError, match="another number of steps"):
+        train.main([*words, "--steps", "3", "--resume"])
+    assert train.main([*words, "--steps", "2", "--resume"]) == 0
+
+
+def test_a_state_of_another_recipe_or_a_damaged_one_is_refused(tmp_path, clips):
+    session = small_session(clips)
+    save_state(session, tmp_path)
+    with pytest.raises(CheckpointError, match="another recipe"):
+        load_progress(tmp_path, small_tuning(learning_rate=1.0), len(session.mix))
+    with pytest.raises(CheckpointError, match="started otherwise"):
+        load_progress(tmp_path, session.recipe, 5)
+    (tmp_path / STATE_FILE).write_bytes((tmp_path / STATE_FILE).read_bytes()[:100])
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_progress(tmp_path, session.recipe, len(session.mix))
+    with pytest.raises(CheckpointError, match="no training to resume"):
+        load_progress(tmp_path / "nowhere", session.recipe, len(session.mix))
