@@ -18,8 +18,8 @@ from torch import Tensor
 from benchmark.errors import DatasetError
 from reference_model.conversations import shortened, turn_tokens
 from reference_model.dataset_mix import Sample, Sizes
+from reference_model.frame_pixels import IMAGE_DEVIATION, IMAGE_MEAN
 from reference_model.model import Reviosa
-from reference_model.training_data import IMAGE_DEVIATION, IMAGE_MEAN
 from reference_model.tuning_config import TuningConfig, TurnLayout
 from reference_model.vision_language import FRAMES_SEGMENT, PADDING_SEGMENT, Packed
 

@@ -65,7 +65,7 @@ class Watch:
 
         from benchmark.types import Role
         from reference_model.overlay import write_overlay
-        from reference_model.predict import Predictor
+        from reference_model.predictor import Predictor
         from reference_model.training_data import DatasetClips
         from reference_model.validate import held_back_clips, validate
 
