@@ -28,6 +28,7 @@ from reference_model.ablation_recipes import ROWS
 from reference_model.environment import require_packages
 
 SUMMARY, TABLE = "ablation.json", "table.md"
+PATIENCE = 10.0  # seconds that interrupted runs are given to store their state
 
 
 def build_parser() -> Any:
@@ -101,8 +102,14 @@ def _finished(jobs: Sequence[Any], side_by_side: int) -> Iterator[Any]:
     try:
         for future in as_completed([pool.submit(run_job, job) for job in jobs]):
             yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        children = multiprocessing.active_children()
+        for child in children:  # they have been interrupted too, and are storing where they stand
+            child.join(PATIENCE / len(children))
+            child.terminate()
+        raise
+    pool.shutdown()
 
 
 def _write_table(folder: Path) -> str:

@@ -2,16 +2,20 @@
 
     python -m tests.benchmarks.measure_attention_loss --layers 6 --rounds 3
     python -m tests.benchmarks.measure_attention_loss --without-eager
-    python -m tests.benchmarks.measure_attention_loss --device cuda --dtype bfloat16 --rounds 20
+    python -m tests.benchmarks.measure_attention_loss --device cuda --dtype bfloat16 --rounds 30
+    python -m tests.benchmarks.measure_attention_loss --device cuda --dtype bfloat16 --checkpointing
 
 The language model has the widths of ReVIOSa-1B (24 layers of 896, 14 heads, 2 key-value heads, feed-forward
 4,864, vocabulary 151,674) and random weights; it reads one clip of four frames of 256 visual tokens and five
 expressions, about 2,000 tokens, all with both role tokens but two. A step is forward and backward of the
 text loss (and the attention mask loss); the vision tower, the mask decoder and the optimizer are left out,
 so the shares printed are upper bounds of those of a whole step. With fewer layers the same cost of the
-loss is set against a shorter step: an upper bound again. Variants take turns; the least time of each counts,
-processor time on a CPU (where one thread runs), wall time on a GPU. All 24 layers with eager attention in
-float32 take some 20 GB.
+loss is set against a shorter step: an upper bound again.
+
+Variants take turns, in another order each round. Seconds are the least of each; the cost against none is the
+median over rounds of the ratio within a round, with the range that holds the true median in 95 of 100 cases.
+Processor time counts on a CPU (where one thread runs), wall time on a GPU. All 24 layers with eager attention
+in float32 take some 20 GB.
 
 "held" is what a step keeps for its backward pass, weights apart; "peak" is known on a GPU only.
 """
@@ -20,6 +24,8 @@ from __future__ import annotations
 
 import argparse
 import enum
+import math
+import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -102,7 +108,8 @@ def make_case(size: Size, device: str = "cpu", dtype: torch.dtype = torch.float3
         feed_forward=size.feed_forward,
         rope_theta=1e6,
     )
-    model = VisionLanguage(config, size.vocabulary, IMAGE, PADDING).to(device, dtype).train()
+    with torch.device(device):  # random weights come faster where they are needed
+        model = VisionLanguage(config, size.vocabulary, IMAGE, PADDING).to(dtype).train()
     prefix = [IMAGE] * (size.frames * config.tokens_per_frame)
     each = (size.tokens - len(prefix)) // size.expressions
     segments, rows, before = [], [], []
@@ -170,6 +177,14 @@ def eager_pass(case: Case) -> tuple[Tensor, Tensor]:
     return output.last_hidden_state, output.attentions[case.layer][clip, :, token][:, list(case.heads)]
 
 
+def checkpoint_layers(model: VisionLanguage) -> None:
+    """Activation checkpointing, under the name that the installed transformers has for it."""
+    text = model.internvl.model.language_model
+    newer = hasattr(text, "activation_checkpointing_enable")
+    enable = text.activation_checkpointing_enable if newer else text.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+
+
 def step(case: Case, variant: Variant) -> float:
     """Forward and backward; returns the loss."""
     case.model.zero_grad(set_to_none=True)
@@ -207,17 +222,28 @@ def clock(device: str) -> Callable[[], float]:
     return seconds
 
 
-def measure(case: Case, variants: Sequence[Variant], rounds: int, device: str) -> dict[Variant, float]:
-    """Least seconds of a step of each variant; they take turns, after one turn to warm up."""
-    now, best = clock(device), dict.fromkeys(variants, float("inf"))
-    for turn in range(rounds + 1):
-        for variant in variants:
+def measure(case: Case, variants: Sequence[Variant], rounds: int, device: str) -> dict[Variant, list[float]]:
+    """Seconds of a step of each variant in each round, after two rounds to warm up."""
+    now, found = clock(device), {variant: list[float]() for variant in variants}
+    for turn in range(rounds + 2):
+        for variant in (*variants[turn % len(variants) :], *variants[: turn % len(variants)]):
             start = now()
             step(case, variant)
-            if turn:
-                best[variant] = min(best[variant], now() - start)
-            print(f"round {turn} of {rounds}: {variant}", file=sys.stderr)
-    return best
+            if turn > 1:
+                found[variant].append(now() - start)
+        print(f"round {turn} of {rounds + 1}", file=sys.stderr)
+    return found
+
+
+def median_and_range(values: Sequence[float]) -> tuple[float, float, float]:
+    """The median, and the ordered values between which the true one lies in 95 of 100 cases (sign test)."""
+    ordered, count = sorted(values), len(values)
+    outside, total = 0, 0.0
+    # How many values may lie outside at each end: the binomial tail stays below 2.5%.
+    while (total := total + math.comb(count, outside) / 2**count) <= 0.025:
+        outside += 1
+    low = max(outside - 1, 0)
+    return statistics.median(ordered), ordered[low], ordered[-1 - low]
 
 
 def peak_bytes(case: Case, variant: Variant) -> int:
@@ -239,6 +265,7 @@ def main() -> None:
     command.add_argument("--rounds", type=int, default=3)
     command.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     command.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    command.add_argument("--checkpointing", action="store_true", help="compute layers again going back")
     command.add_argument("--without-eager", action="store_true", help="leave the large variant out")
     options = command.parse_args()
     if options.device == "cpu":
@@ -252,13 +279,19 @@ def main() -> None:
         f"{options.layers} layers, {case.packed.ids_BL.shape[1]} tokens, {options.dtype}, {where}, "
         f"layer {case.layer}, heads {case.heads}, {len(case.rows_R2)} role tokens, torch {torch.__version__}"
     )
+    if options.checkpointing:
+        checkpoint_layers(case.model)
     seconds = measure(case, variants, options.rounds, options.device)
-    print(f"{'':<36}{'seconds':>10}{'against none':>14}{'held, MiB':>12}{'peak, MiB':>12}")
+    print(f"{'':<36}{'seconds':>10}{'against none':>14}{'range':>22}{'held, MiB':>12}{'peak, MiB':>12}")
     for variant in variants:
-        ratio = seconds[variant] / seconds[Variant.WITHOUT]
+        ratios = [one / none for one, none in zip(seconds[variant], seconds[Variant.WITHOUT], strict=True)]
+        cost, low, high = (100 * (one - 1) for one in median_and_range(ratios))
         peak = f"{peak_bytes(case, variant) / 2**20:.0f}" if options.device == "cuda" else "-"
         held = held_bytes(case, variant) / 2**20
-        print(f"{variant:<36}{seconds[variant]:>10.3f}{100 * (ratio - 1):>+13.2f}%{held:>12.1f}{peak:>12}")
+        print(
+            f"{variant:<36}{min(seconds[variant]):>10.4f}{cost:>+13.2f}%{f'{low:+.2f} to {high:+.2f}%':>22}"
+            f"{held:>12.1f}{peak:>12}"
+        )
 
 
 if __name__ == "__main__":
