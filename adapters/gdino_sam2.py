@@ -16,9 +16,10 @@ from typing import Literal, final
 from adapters.parts.box_answers import BoxAnswer
 from adapters.parts.box_questions import spread_frames
 from adapters.parts.box_segmentation import Asked, predictions
-from adapters.parts.checkpoints import folders_digest, requirement
+from adapters.parts.open_weights import OpenWeights
+from adapters.parts.option_checks import check_counts, loaded
 from adapters.parts.phrase_detection import Found, PhraseDetector
-from adapters.parts.sam2_tracking import PACKAGES, BoxTracker
+from adapters.parts.sam2_tracking import BoxTracker
 from adapters.parts.subject_phrase import subject_phrase
 from benchmark.adapter import Adapter, Requirements
 from benchmark.errors import AdapterError
@@ -58,49 +59,36 @@ class GdinoSam2(Adapter):
         threshold: float = 0.25,
         boxes: int = 1,
     ) -> None:
-        for name, number in (("frames", frames), ("boxes", boxes)):
-            if number < 1:
-                raise AdapterError(
-                    "not a number of them", where=f"--option {name}={number}", expected="1 or more"
-                )
+        check_counts(frames=frames, boxes=boxes)
         if not 0 <= threshold < 1:
             raise AdapterError(
                 "not a surety", where=f"--option threshold={threshold}", expected="0 or more, below 1"
             )
-        self._model, self._revision = model, revision
-        self._sam2, self._sam2_revision = sam2, sam2_revision
+        self._weights = OpenWeights(((model, revision), (sam2, sam2_revision)))
         self._shown, self._words, self._threshold, self._boxes = frames, words, threshold, boxes
         self._detector: PhraseDetector | None = None
         self._tracker: BoxTracker | None = None
 
     def info(self) -> AdapterInfo:
-        parts = [part for part in (self._detector, self._tracker) if part is not None]
         return AdapterInfo(
             name="gdino_sam2",
             version="1",
             roles=(Role.ACTOR,),
-            revision=self._revision,
-            base_models=(self._model, self._sam2),
-            parameters=sum(part.parameters for part in parts) if len(parts) == 2 else None,
-            weights_digest=folders_digest(self._model, self._sam2),
+            revision=self._weights.named[0][1],
+            base_models=self._weights.names,
+            parameters=self._weights.parameters(self._detector, self._tracker),
+            weights_digest=self._weights.digest,
             frame_policy=f"{self._shown} frames spread over the clip are searched, all go to SAM2",
         )
 
     def requirements(self) -> Requirements:
-        return Requirements(
-            packages=PACKAGES,
-            weights=(
-                requirement(self._model, self._revision),
-                requirement(self._sam2, self._sam2_revision),
-            ),
-            environment="this project's own, with the extra `models`; a GPU for released sizes",
-            setup=("pip install -c constraints.txt -e '.[models]'",),
-        )
+        return self._weights.requirements()
 
     def load(self, device: str, seed: int) -> None:
         """Read both models. Nothing in them is drawn, so the seed is not needed."""
-        self._detector = PhraseDetector(self._model, self._revision, device)
-        self._tracker = BoxTracker(self._sam2, self._sam2_revision, device)
+        named, sam2 = self._weights.named
+        self._detector = PhraseDetector(*named, device)
+        self._tracker = BoxTracker(*sam2, device)
 
     def open_video(self, frames: FrameSequence) -> None:
         detector, tracker = self._loaded()
@@ -135,9 +123,7 @@ class GdinoSam2(Adapter):
         return expression.lower().strip().rstrip(".?!")
 
     def _loaded(self) -> tuple[PhraseDetector, BoxTracker]:
-        if self._detector is None or self._tracker is None:
-            raise AdapterError("the model is not loaded", where="adapter gdino_sam2", fix="call load first")
-        return self._detector, self._tracker
+        return loaded(self._detector, "gdino_sam2"), loaded(self._tracker, "gdino_sam2")
 
 
 def _answer(found: Sequence[Found]) -> BoxAnswer:

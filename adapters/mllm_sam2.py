@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, final
 
-from adapters.parts.box_answers import BoxAnswer, Coordinates, Shown, read_answer
+from adapters.parts.box_answers import BoxAnswer, Shown, read_answer
 from adapters.parts.box_questions import question, spread_frames
 from adapters.parts.box_segmentation import Asked, predictions
-from adapters.parts.checkpoints import folders_digest, requirement
-from adapters.parts.sam2_tracking import PACKAGES, BoxTracker
-from adapters.parts.vision_language_chat import PictureChat, known_coordinates
+from adapters.parts.open_weights import OpenWeights
+from adapters.parts.option_checks import check_counts, loaded
+from adapters.parts.sam2_tracking import BoxTracker
+from adapters.parts.vision_language_chat import PictureChat, coordinates_of
 from benchmark.adapter import Adapter, Requirements
-from benchmark.errors import AdapterError
 from benchmark.frames import FrameSequence
 from benchmark.types import AdapterInfo, Prediction, Query
 
@@ -52,49 +52,32 @@ class MllmSam2(Adapter):
         coordinates: Literal["auto", "pixels", "per-thousand", "unit"] = "auto",
         max_tokens: int = 512,
     ) -> None:
-        for name, number in (("frames", frames), ("max_tokens", max_tokens)):
-            if number < 1:
-                raise AdapterError(
-                    "not a number of them", where=f"--option {name}={number}", expected="1 or more"
-                )
-        self._model, self._revision = model, revision
-        self._sam2, self._sam2_revision = sam2, sam2_revision
+        check_counts(frames=frames, max_tokens=max_tokens)
+        self._weights = OpenWeights(((model, revision), (sam2, sam2_revision)))
         self._shown, self._coordinates, self._max_tokens = frames, coordinates, max_tokens
         self._chat: PictureChat | None = None
         self._tracker: BoxTracker | None = None
 
     def info(self) -> AdapterInfo:
-        parts = [part for part in (self._chat, self._tracker) if part is not None]
         return AdapterInfo(
             name="mllm_sam2",
             version="1",
-            revision=self._revision,
-            base_models=(self._model, self._sam2),
-            parameters=sum(part.parameters for part in parts) if len(parts) == 2 else None,
-            weights_digest=folders_digest(self._model, self._sam2),
+            revision=self._weights.named[0][1],
+            base_models=self._weights.names,
+            parameters=self._weights.parameters(self._chat, self._tracker),
+            weights_digest=self._weights.digest,
             frame_policy=f"{self._shown} frames spread over the clip to the language side, all to SAM2",
         )
 
     def requirements(self) -> Requirements:
-        return Requirements(
-            packages=PACKAGES,
-            weights=(
-                requirement(self._model, self._revision),
-                requirement(self._sam2, self._sam2_revision),
-            ),
-            environment="this project's own, with the extra `models`; a GPU for released sizes",
-            setup=("pip install -c constraints.txt -e '.[models]'",),
-        )
+        return self._weights.requirements()
 
     def load(self, device: str, seed: int) -> None:
         """Read both models. Decoding is greedy, so the seed is not needed."""
-        self._chat = PictureChat(self._model, self._revision, device)
-        self._convention = (
-            known_coordinates(self._chat.family)
-            if self._coordinates == "auto"
-            else Coordinates(self._coordinates)
-        )
-        self._tracker = BoxTracker(self._sam2, self._sam2_revision, device)
+        named, sam2 = self._weights.named
+        self._chat = PictureChat(*named, device)
+        self._convention = coordinates_of(self._chat, self._coordinates)
+        self._tracker = BoxTracker(*sam2, device)
 
     def open_video(self, frames: FrameSequence) -> None:
         _, tracker = self._loaded()
@@ -124,6 +107,4 @@ class MllmSam2(Adapter):
         return Asked(answer, reply.text, words, self._positions)
 
     def _loaded(self) -> tuple[PictureChat, BoxTracker]:
-        if self._chat is None or self._tracker is None:
-            raise AdapterError("the model is not loaded", where="adapter mllm_sam2", fix="call load first")
-        return self._chat, self._tracker
+        return loaded(self._chat, "mllm_sam2"), loaded(self._tracker, "mllm_sam2")

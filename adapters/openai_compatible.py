@@ -26,9 +26,10 @@ from adapters.parts.box_answers import BoxAnswer, Coordinates, Shown, read_answe
 from adapters.parts.box_questions import FRAME_LABEL, question, spread_frames
 from adapters.parts.box_segmentation import Asked, predictions
 from adapters.parts.chat_completions import ChatClient, Endpoint, Spent, Unanswered
-from adapters.parts.checkpoints import folders_digest, requirement
 from adapters.parts.endpoint_keys import check_url, read_key
-from adapters.parts.sam2_tracking import PACKAGES, BoxTracker
+from adapters.parts.open_weights import OpenWeights
+from adapters.parts.option_checks import loaded
+from adapters.parts.sam2_tracking import BoxTracker
 from benchmark.adapter import Adapter, Requirements
 from benchmark.errors import AdapterError, ProblemCollector
 from benchmark.frames import FrameSequence
@@ -109,7 +110,7 @@ class OpenaiCompatible(Adapter):
         max_cost: float | None = None,
     ) -> None:
         self._model, self._key_variable = model, key_variable
-        self._sam2, self._sam2_revision = sam2, sam2_revision
+        self._weights = OpenWeights(((sam2, sam2_revision),))
         self._shown, self._side, self._coordinates = frames, picture_side, Coordinates(coordinates)
         self._rules: dict[str, Any] = {limit_name: max_tokens}
         if temperature is not None:
@@ -127,20 +128,17 @@ class OpenaiCompatible(Adapter):
         return AdapterInfo(
             name="openai_compatible",
             version="1",
-            base_models=(self._model, self._sam2),
-            weights_digest=folders_digest(self._sam2),
+            base_models=(self._model, *self._weights.names),
+            weights_digest=self._weights.digest,
             deterministic=False,  # nobody outside knows what an endpoint does
             frame_policy=f"{self._shown} frames spread over the clip to the language side, all to SAM2",
             options=dict.fromkeys(MAY_CHANGE, "may change between runs"),
         )
 
     def requirements(self) -> Requirements:
-        return Requirements(
-            packages=PACKAGES,
-            variables=(self._key_variable,) if self._key_variable else (),
-            weights=(requirement(self._sam2, self._sam2_revision),),
+        return self._weights.requirements(
             environment="this project's own, with the extra `models`, beside an endpoint",
-            setup=("pip install -c constraints.txt -e '.[models]'",),
+            variables=(self._key_variable,) if self._key_variable else (),
         )
 
     def load(self, device: str, seed: int) -> None:
@@ -148,7 +146,7 @@ class OpenaiCompatible(Adapter):
         cache = None if self._cache is None else AnswerCache(self._cache)
         self._client = ChatClient(self._endpoint, read_key(self._key_variable), cache)
         self._started = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
-        self._tracker = BoxTracker(self._sam2, self._sam2_revision, device)
+        self._tracker = BoxTracker(*self._weights.named[0], device)
 
     def open_video(self, frames: FrameSequence) -> None:
         _, tracker = self._loaded()
@@ -259,11 +257,7 @@ class OpenaiCompatible(Adapter):
         write_json(folder / f"{self._started}.json", facts)
 
     def _loaded(self) -> tuple[ChatClient, BoxTracker]:
-        if self._client is None or self._tracker is None:
-            raise AdapterError(
-                "the model is not loaded", where="adapter openai_compatible", fix="call load first"
-            )
-        return self._client, self._tracker
+        return loaded(self._client, "openai_compatible"), loaded(self._tracker, "openai_compatible")
 
 
 def _data_url(frames: FrameSequence, index: int, size: tuple[int, int]) -> str:

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import Literal, final
 
 from adapters.parts.box_questions import spread_frames
-from adapters.parts.checkpoints import folders_digest, requirement
+from adapters.parts.open_weights import OpenWeights
+from adapters.parts.option_checks import check_counts, loaded
 from adapters.parts.phrase_questions import PhraseAnswer, phrase_question, read_phrases
-from adapters.parts.sam2_tracking import PACKAGES
 from adapters.parts.sam3_tracking import PhraseTooLong, PhraseTracker
 from adapters.parts.subject_phrase import subject_phrase
 from adapters.parts.vision_language_chat import PictureChat
 from benchmark.adapter import Adapter, Requirements
-from benchmark.errors import AdapterError
 from benchmark.frames import FrameSequence
 from benchmark.masks import union_tracks
 from benchmark.types import AdapterInfo, MaskTrack, Prediction, Query, Role, Status
@@ -69,57 +68,44 @@ class Sam3(Adapter):
         frames: int = 4,
         max_tokens: int = 128,
     ) -> None:
-        for name, number in (("frames", frames), ("max_tokens", max_tokens)):
-            if number < 1:
-                raise AdapterError(
-                    "not a number of them", where=f"--option {name}={number}", expected="1 or more"
-                )
-        self._model, self._revision = model, revision
+        check_counts(frames=frames, max_tokens=max_tokens)
+        both = ((model, revision), (mllm, mllm_revision))
+        self._weights = OpenWeights(tuple((name, commit) for name, commit in both if name is not None))
+        self._released, self._asks = model == RELEASED, mllm is not None
         self._words, self._pick = words, pick
-        self._mllm, self._mllm_revision = mllm, mllm_revision
         self._shown, self._max_tokens = frames, max_tokens
         self._tracker: PhraseTracker | None = None
         self._chat: PictureChat | None = None
 
     def info(self) -> AdapterInfo:
-        names = [name for name in (self._model, self._mllm) if name is not None]
-        parts = [part for part in (self._tracker, self._chat) if part is not None]
-        seen = f"{self._shown} frames spread over the clip to the language side, " if self._mllm else ""
+        seen = f"{self._shown} frames spread over the clip to the language side, " if self._asks else ""
         return AdapterInfo(
             name="sam3",
             version="1",
-            roles=(Role.ACTOR, Role.TARGET) if self._mllm else (Role.ACTOR,),
-            revision=self._revision,
-            licence="SAM License" if self._model == RELEASED else None,
-            base_models=tuple(names),
-            parameters=sum(part.parameters for part in parts) if len(parts) == len(names) else None,
-            weights_digest=folders_digest(*names),
+            roles=(Role.ACTOR, Role.TARGET) if self._asks else (Role.ACTOR,),
+            revision=self._weights.named[0][1],
+            licence="SAM License" if self._released else None,
+            base_models=self._weights.names,
+            parameters=self._weights.parameters(self._tracker, self._chat),
+            weights_digest=self._weights.digest,
             frame_policy=f"{seen}all to SAM3",
         )
 
     def requirements(self) -> Requirements:
-        named = [(self._model, self._revision), (self._mllm, self._mllm_revision)]
         ask = "accept the licence at https://huggingface.co/facebook/sam3, then: hf auth login"
-        return Requirements(
-            packages=PACKAGES,
-            weights=tuple(requirement(name, revision) for name, revision in named if name is not None),
-            environment="this project's own, with the extra `models`; a GPU for released sizes",
-            setup=(
-                "pip install -c constraints.txt -e '.[models]'",
-                *((ask,) if self._model == RELEASED else ()),
-            ),
-        )
+        return self._weights.requirements(setup=(ask,) if self._released else ())
 
     def load(self, device: str, seed: int) -> None:
         """Read the models. Decoding is greedy, so the seed is not needed."""
-        self._tracker = PhraseTracker(self._model, self._revision, device)
-        if self._mllm is not None:
-            self._chat = PictureChat(self._mllm, self._mllm_revision, device)
+        sam3, *mllm = self._weights.named
+        self._tracker = PhraseTracker(*sam3, device)
+        for named in mllm:
+            self._chat = PictureChat(*named, device)
 
     def open_video(self, frames: FrameSequence) -> None:
         self._loaded().open_video(frames)
         self._positions = spread_frames(len(frames), self._shown)
-        self._pictures = [frames.as_pil(index) for index in self._positions] if self._mllm else []
+        self._pictures = [frames.as_pil(index) for index in self._positions] if self._asks else []
 
     def predict(self, queries: Sequence[Query]) -> list[Prediction]:
         return [self._predict(self._name(query.expression)) for query in queries]
@@ -171,9 +157,7 @@ class Sam3(Adapter):
         )
 
     def _loaded(self) -> PhraseTracker:
-        if self._tracker is None:
-            raise AdapterError("the model is not loaded", where="adapter sam3", fix="call load first")
-        return self._tracker
+        return loaded(self._tracker, "sam3")
 
 
 def _status(answered: Status, tracks: Mapping[Role, MaskTrack]) -> Status:

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import final
 
 from adapters.parts.checkpoints import folders_digest, is_folder, requirement
+from adapters.parts.option_checks import check_counts, loaded
 from adapters.parts.original_program import Original, commit_of, start, weights_gib
 from adapters.parts.videolisa_job import SCRIPT
 from benchmark.adapter import Adapter, Requirements
-from benchmark.errors import AdapterError
 from benchmark.frames import FrameSequence
 from benchmark.types import AdapterInfo, Prediction, Query, Role
 
@@ -61,11 +61,7 @@ class VideoLisa(Adapter):
         sentences_per_run: int = 64,
         log: Path | None = None,
     ) -> None:
-        for name, number in (("sparse_frames", sparse_frames), ("dense_frames", dense_frames)):
-            if number < 1:
-                raise AdapterError(
-                    "not a number of them", where=f"--option {name}={number}", expected="1 or more"
-                )
+        check_counts(sparse_frames=sparse_frames, dense_frames=dense_frames)
         self._checkout = checkout.absolute()
         self._python = python or str(self._checkout / ".venv" / "bin" / "python")
         self._weights = weights
@@ -138,6 +134,4 @@ class VideoLisa(Adapter):
         return {str(self._checkout / SCRIPT): f"git clone {REPOSITORY} {self._checkout}"}
 
     def _started(self) -> Adapter:
-        if self._external is None:
-            raise AdapterError("the model is not loaded", where="adapter videolisa", fix="call load first")
-        return self._external
+        return loaded(self._external, "videolisa")

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Literal, final
 
 from adapters.parts.checkpoints import folders_digest
+from adapters.parts.option_checks import loaded
 from adapters.parts.original_program import Original, commit_of, start, weights_gib
 from adapters.parts.visa_job import CONFIGURATION
 from benchmark.adapter import Adapter, Requirements
@@ -177,9 +178,7 @@ class Visa(Adapter):
         return files
 
     def _started(self) -> Adapter:
-        if self._external is None:
-            raise AdapterError("the model is not loaded", where="adapter visa", fix="call load first")
-        return self._external
+        return loaded(self._external, "visa")
 
 
 def _check_sampler(port: int) -> None:

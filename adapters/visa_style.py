@@ -35,20 +35,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, final
 
-from adapters.parts.box_answers import BoxAnswer, Coordinates, Shown, read_answer
+from adapters.parts.box_answers import BoxAnswer, Shown, read_answer
 from adapters.parts.box_questions import UNITS, spread_frames
 from adapters.parts.box_segmentation import Asked, predictions
-from adapters.parts.checkpoints import folders_digest, requirement
-from adapters.parts.sam2_tracking import PACKAGES, BoxTracker
+from adapters.parts.open_weights import OpenWeights
+from adapters.parts.option_checks import check_counts, loaded
+from adapters.parts.sam2_tracking import BoxTracker
 from adapters.parts.text_guided_frames import (
     SAMPLER_QUESTION,
     global_local_references,
     share_of_video,
     target_frame,
 )
-from adapters.parts.vision_language_chat import PictureChat, known_coordinates
+from adapters.parts.vision_language_chat import PictureChat, coordinates_of
 from benchmark.adapter import Adapter, Requirements
-from benchmark.errors import AdapterError
 from benchmark.frames import FrameSequence
 from benchmark.types import AdapterInfo, Prediction, Query, Role, Status
 
@@ -98,32 +98,23 @@ class VisaStyle(Adapter):
         coordinates: Literal["auto", "pixels", "per-thousand", "unit"] = "auto",
         max_tokens: int = 512,
     ) -> None:
-        numbers = {"answers": answers, "sampler_frames": sampler_frames, "max_tokens": max_tokens}
-        for name, number, least in (
-            *((name, number, 1) for name, number in numbers.items()),
-            ("references", references, 0),
-        ):
-            if number < least:
-                raise AdapterError(
-                    "not a number of them", where=f"--option {name}={number}", expected=f"{least} or more"
-                )
-        self._model, self._revision = model, revision
-        self._sam2, self._sam2_revision = sam2, sam2_revision
+        check_counts(answers=answers, sampler_frames=sampler_frames, max_tokens=max_tokens)
+        check_counts(0, references=references)
+        self._weights = OpenWeights(((model, revision), (sam2, sam2_revision)))
         self._answers, self._references, self._sampler_frames = answers, references, sampler_frames
         self._coordinates, self._max_tokens = coordinates, max_tokens
         self._chat: PictureChat | None = None
         self._tracker: BoxTracker | None = None
 
     def info(self) -> AdapterInfo:
-        parts = [part for part in (self._chat, self._tracker) if part is not None]
         return AdapterInfo(
             name="visa_style",
             version="1",
             roles=(Role.ACTOR,),
-            revision=self._revision,
-            base_models=(self._model, self._sam2),
-            parameters=sum(part.parameters for part in parts) if len(parts) == 2 else None,
-            weights_digest=folders_digest(self._model, self._sam2),
+            revision=self._weights.named[0][1],
+            base_models=self._weights.names,
+            parameters=self._weights.parameters(self._chat, self._tracker),
+            weights_digest=self._weights.digest,
             frame_policy=(
                 f"{self._sampler_frames} frames choose one by the mean of {self._answers} answers; it and "
                 f"{self._references} Global-Local references to the language side, all to SAM2"
@@ -131,25 +122,14 @@ class VisaStyle(Adapter):
         )
 
     def requirements(self) -> Requirements:
-        return Requirements(
-            packages=PACKAGES,
-            weights=(
-                requirement(self._model, self._revision),
-                requirement(self._sam2, self._sam2_revision),
-            ),
-            environment="this project's own, with the extra `models`; a GPU for released sizes",
-            setup=("pip install -c constraints.txt -e '.[models]'",),
-        )
+        return self._weights.requirements()
 
     def load(self, device: str, seed: int) -> None:
         """Read both models. The answers of the sampler are drawn from the seed and the sentence alone."""
-        self._chat = PictureChat(self._model, self._revision, device)
-        self._convention = (
-            known_coordinates(self._chat.family)
-            if self._coordinates == "auto"
-            else Coordinates(self._coordinates)
-        )
-        self._tracker = BoxTracker(self._sam2, self._sam2_revision, device)
+        named, sam2 = self._weights.named
+        self._chat = PictureChat(*named, device)
+        self._convention = coordinates_of(self._chat, self._coordinates)
+        self._tracker = BoxTracker(*sam2, device)
         self._seed = seed
 
     def open_video(self, frames: FrameSequence) -> None:
@@ -206,9 +186,7 @@ class VisaStyle(Adapter):
         return asked, _note(len(shares), len(said))
 
     def _loaded(self) -> tuple[PictureChat, BoxTracker]:
-        if self._chat is None or self._tracker is None:
-            raise AdapterError("the model is not loaded", where="adapter visa_style", fix="call load first")
-        return self._chat, self._tracker
+        return loaded(self._chat, "visa_style"), loaded(self._tracker, "visa_style")
 
 
 def _actors_alone(answer: BoxAnswer) -> BoxAnswer:

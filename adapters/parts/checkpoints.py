@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmark.errors import CheckpointError
 
@@ -21,6 +23,29 @@ def check_folder(name: str) -> None:
     """
     if is_folder(name) and not (Path(name) / "config.json").is_file():
         raise CheckpointError("no checkpoint here", where=name, expected="config.json and weights")
+
+
+def check_type(name: str, revision: str | None, types: Sequence[str], what: str) -> None:
+    """Refuse weights of another kind than is wanted, before they are read.
+
+    Args:
+        types: transformers' `model_type` of those that are wanted.
+        what: they are, in words.
+
+    Raises:
+        CheckpointError: when the configuration is missing or names another type.
+    """
+    from transformers import AutoConfig
+
+    check_folder(name)
+    found = AutoConfig.from_pretrained(name, revision=revision).model_type
+    if found not in types:
+        raise CheckpointError(f"not a {what}", where=name, expected=" or ".join(types), found=found)
+
+
+def count_weights(model: Any) -> int:
+    """Number of weights of a torch module."""
+    return sum(int(one.numel()) for one in model.parameters())
 
 
 def requirement(name: str, revision: str | None) -> str:

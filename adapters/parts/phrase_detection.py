@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.parts.box_answers import FrameBox
-from adapters.parts.checkpoints import check_folder
-from benchmark.errors import CheckpointError
+from adapters.parts.checkpoints import check_type, count_weights
 from benchmark.frames import FrameSequence
 
 FAMILIES = ("grounding-dino", "mm-grounding-dino")
@@ -37,14 +36,9 @@ class PhraseDetector:
 
     def __init__(self, name: str, revision: str | None, device: str) -> None:
         import torch
-        from transformers import AutoConfig, AutoModelForZeroShotObjectDetection, AutoProcessor
+        from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
-        check_folder(name)
-        found = AutoConfig.from_pretrained(name, revision=revision).model_type
-        if found not in FAMILIES:
-            raise CheckpointError(
-                "not a Grounding DINO", where=name, expected=" or ".join(FAMILIES), found=found
-            )
+        check_type(name, revision, FAMILIES, "Grounding DINO")
         self._processor: Any = AutoProcessor.from_pretrained(name, revision=revision)
         model = AutoModelForZeroShotObjectDetection.from_pretrained(
             name, revision=revision, dtype=torch.float32
@@ -52,12 +46,8 @@ class PhraseDetector:
         self.model = model.eval().to(device)
         self._device = device
         self._pixels: Any = None
+        self.parameters = count_weights(model)
         self.positions: tuple[int, ...] = ()
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights."""
-        return sum(one.numel() for one in self.model.parameters())
 
     def open_video(self, frames: FrameSequence, positions: Sequence[int]) -> None:
         """Take the frames at these positions; they are resized once for all phrases."""

@@ -1,25 +1,21 @@
 """SAM3 (transformers' Sam3VideoModel): everything in a clip that a short noun phrase names, tracked.
 
-The processor of that model needs torchvision; the little that it does is written out here. It also lets
-objects of one phrase not overlap in what it shows, which is left out: a pixel may belong to two.
+The processor of that model also lets objects of one phrase not overlap in what it shows, which is left out: a
+pixel may belong to two.
 
-    T frames    S side of the model's input    h, w of its mask logits
+    h, w of the model's mask logits
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from adapters.parts.checkpoints import check_folder
-from adapters.parts.sam2_tracking import resized
-from benchmark.errors import CheckpointError
+from adapters.parts.checkpoints import check_type, count_weights
+from adapters.parts.video_sessions import VideoModel
 from benchmark.frames import FrameSequence
 from benchmark.masks import encode
 from benchmark.types import MaskTrack
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 # Source: transformers, Sam3ImageProcessor.
 MEAN = DEVIATION = (0.5, 0.5, 0.5)
@@ -51,35 +47,28 @@ class PhraseTracker:
 
     def __init__(self, name: str, revision: str | None, device: str) -> None:
         import torch
-        from transformers import AutoConfig, AutoTokenizer, Sam3VideoModel
+        from transformers import AutoTokenizer, Sam3VideoInferenceSession, Sam3VideoModel
 
-        check_folder(name)
-        found = AutoConfig.from_pretrained(name, revision=revision).model_type
-        if found != "sam3_video":
-            raise CheckpointError("not a SAM3 video model", where=name, expected="sam3_video", found=found)
+        check_type(name, revision, ("sam3_video",), "SAM3 video model")
         self._tokenizer: Any = AutoTokenizer.from_pretrained(name, revision=revision)
         # Whole precision: cast to bfloat16, this model strays from the original (transformers#46493).
         model = Sam3VideoModel.from_pretrained(name, revision=revision, dtype=torch.float32)
         self.model = model.eval().to(device)
         self._longest = int(model.config.detector_config.text_config.max_position_embeddings)
         self._device = device
-        self._pixels: Tensor | None = None
+        self.clip = VideoModel(self.model, Sam3VideoInferenceSession, MEAN, DEVIATION, device)
+        self.parameters = count_weights(model)
         self._found: dict[str, list[Instance]] = {}
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights."""
-        return sum(one.numel() for one in self.model.parameters())
 
     def open_video(self, frames: FrameSequence) -> None:
         """Take the frames that the next phrases are about."""
-        self._height, self._width = frames.height, frames.width
-        self._pixels = resized(frames, int(self.model.config.image_size), MEAN, DEVIATION)
+        self.clip.open_video(frames)
         self._found = {}
 
     def close_video(self) -> None:
         """Let go of the frames."""
-        self._pixels, self._found = None, {}
+        self.clip.close_video()
+        self._found = {}
 
     def find(self, phrase: str) -> list[Instance]:
         """Everything that the phrase names, surest first.
@@ -95,18 +84,19 @@ class PhraseTracker:
         return self._found[phrase]
 
     def _track(self, session: Any) -> list[Instance]:
-        assert self._pixels is not None
-        length = len(self._pixels)
+        length = len(self.clip)
         masks: dict[int, list[bytes | None]] = {}
         sureties: dict[int, float] = {}
         for step in self.model.propagate_in_video_iterator(session):
             for name, logits_1hw in step.obj_id_to_mask.items():
                 if name not in step.suppressed_obj_ids:
-                    masks.setdefault(name, [None] * length)[step.frame_idx] = self._encoded(logits_1hw)
+                    masks.setdefault(name, [None] * length)[step.frame_idx] = encode(
+                        self.clip.masks(logits_1hw[None])[0]
+                    )
                     surety = float(step.obj_id_to_score[name])
                     sureties[name] = max(surety, sureties.get(name, surety))
         found = [
-            Instance(MaskTrack(self._height, self._width, tuple(track)), sureties[name])
+            Instance(MaskTrack(*self.clip.size, tuple(track)), sureties[name])
             for name, track in masks.items()
             # Taken back after the first frames: seen too seldom, or another object twice.
             if name not in session.hotstart_removed_obj_ids and any(track)
@@ -114,33 +104,14 @@ class PhraseTracker:
         return sorted(found, key=lambda one: -one.surety)
 
     def _session(self, phrase: str) -> Any:
-        from transformers import Sam3VideoInferenceSession
-
         tokens = self._tokenizer(
             phrase, return_tensors="pt", padding="max_length", max_length=self._longest, truncation=False
         ).to(self._device)
         if tokens.input_ids.shape[1] > self._longest:
             count = tokens.input_ids.shape[1]
             raise PhraseTooLong(f"{phrase!r} has {count} tokens, SAM3 reads {self._longest}")
-        session = Sam3VideoInferenceSession(
-            video=self._pixels,
-            video_height=self._height,
-            video_width=self._width,
-            inference_device=self._device,
-            inference_state_device=self._device,
-            video_storage_device="cpu",
-            dtype=self.model.dtype,
-        )
+        session = self.clip.session()
         number = session.add_prompt(phrase)
         session.prompt_input_ids[number] = tokens.input_ids
         session.prompt_attention_masks[number] = tokens.attention_mask
         return session
-
-    def _encoded(self, logits_1hw: Tensor) -> bytes | None:
-        import torch
-
-        size = (self._height, self._width)
-        full = torch.nn.functional.interpolate(
-            logits_1hw.float()[None], size, mode="bilinear", align_corners=False
-        )
-        return encode((full[0, 0] > 0).cpu().numpy())

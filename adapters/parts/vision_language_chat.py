@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.parts.box_answers import Coordinates
 from adapters.parts.box_questions import FRAME_LABEL
-from adapters.parts.checkpoints import check_folder
+from adapters.parts.checkpoints import check_folder, count_weights
 from benchmark.errors import AdapterError, CheckpointError
 
 if TYPE_CHECKING:
@@ -67,15 +67,11 @@ class PictureChat:
         dtype = torch.float32 if device == "cpu" else torch.bfloat16
         model = AutoModelForImageTextToText.from_pretrained(name, revision=revision, dtype=dtype)
         self.model = model.eval().to(device)
+        self.parameters = count_weights(model)
         # Settings of sampling; transformers warns of them when decoding is greedy.
         for setting in ("temperature", "top_p", "top_k"):
             setattr(self.model.generation_config, setting, None)
         self._device = device
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights."""
-        return sum(one.numel() for one in self.model.parameters())
 
     def ask(self, pictures: Sequence[PilImage], words: str, max_tokens: int) -> Reply:
         """Show numbered pictures, then say `words`; the answer is decoded greedily."""
@@ -140,6 +136,15 @@ class PictureChat:
             return tuple((picture.height, picture.width) for picture in pictures)
         patch = self._processor.image_processor.patch_size
         return tuple((int(rows) * patch, int(columns) * patch) for _, rows, columns in grid.tolist())
+
+
+def coordinates_of(chat: PictureChat, said: str) -> Coordinates:
+    """How a model writes boxes: as said, or by its family where `auto` is said.
+
+    Raises:
+        AdapterError: when nobody knows.
+    """
+    return known_coordinates(chat.family) if said == "auto" else Coordinates(said)
 
 
 def known_coordinates(family: str) -> Coordinates:

@@ -10,7 +10,8 @@ import torch
 from transformers import Sam2VideoProcessor
 
 from adapters.parts.box_answers import FrameBox
-from adapters.parts.sam2_tracking import DEVIATION, MEAN, BoxTracker, resized
+from adapters.parts.sam2_tracking import DEVIATION, MEAN, BoxTracker
+from adapters.parts.video_sessions import resized
 from benchmark.errors import CheckpointError
 from benchmark.frames import FrameArray
 from benchmark.masks import decode_track
@@ -45,7 +46,7 @@ def test_objects_do_not_influence_one_another(tracker: BoxTracker) -> None:
 def test_a_box_becomes_the_prompt_that_the_processor_makes(tracker: BoxTracker) -> None:
     processor = object.__new__(Sam2VideoProcessor)  # its __init__ needs torchvision
     processor.target_size, processor.point_pad_value = SIDE, -10
-    theirs = tracker._session()
+    theirs = tracker.clip.session()
     corners = [[[LEFT.left, LEFT.top, LEFT.right, LEFT.bottom]]]
     processor.process_new_points_or_boxes_for_video_frame(theirs, 2, [0], input_boxes=corners)
     ours = tracker.box_prompt(LEFT)
@@ -56,12 +57,12 @@ def test_a_box_becomes_the_prompt_that_the_processor_makes(tracker: BoxTracker) 
 
 def test_the_prompted_frame_decides_both_directions(tracker: BoxTracker) -> None:
     """What comes after the box is what the model's own forward pass over the rest gives."""
-    session = tracker._session()
+    session = tracker.clip.session()
     session.add_point_inputs(session.obj_id_to_idx(0), 2, tracker.box_prompt(LEFT))
     session.obj_with_new_inputs = [0]
     tracker.model(session, frame_idx=2)
     own = {
-        step.frame_idx: tracker._full_size(step.pred_masks)[0]
+        step.frame_idx: tracker.clip.masks(step.pred_masks)[0]
         for step in tracker.model.propagate_in_video_iterator(session, start_frame_idx=2)
     }
     (track,) = tracker.track([LEFT])
@@ -81,6 +82,6 @@ def test_wrong_checkpoints(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no checkpoint here; expected config\.json and weights"):
         BoxTracker(str(tmp_path), None, "cpu")
     with pytest.raises(
-        CheckpointError, match="not a SAM2 video model; expected sam2_video; found qwen2_5_vl"
+        CheckpointError, match="not a SAM2 video model; expected sam2_video or sam2; found qwen2_5_vl"
     ):
         BoxTracker(str(write_qwen(tmp_path / "qwen")), None, "cpu")
