@@ -24,7 +24,7 @@ from tests.benchmarks.measure_inference import (
     small_config,
 )
 
-WORK = Work(frames=12, height=40, width=72)
+WORK = Work(frames=8, height=40, width=72)
 
 
 @pytest.fixture(scope="module")
