@@ -29,9 +29,6 @@ from reference_model.tuning_config import MixPart, TuningConfig
 TEXT_ONLY = "text"
 """Name of the part of a mix that holds conversations without a clip."""
 
-FOLDERS: dict[str, str] = {"mevis": "mevis", "ref-youtube-vos": "ref_ytbvos", "ref-davis": "ref_davis"}
-"""Where a dataset lies below the folder of all of them; the reader of InterRVOS finds its own."""
-
 SPEAKERS = {"human": 0, "user": 0, "gpt": 1, "assistant": 1}
 
 
@@ -327,10 +324,7 @@ def open_parts(
     """
     parts: list[ClipPart | TextConversations] = []
     for number, one in enumerate(config.mix):
-        root = data_root
-        if root is not None and one.dataset in FOLDERS and (root / FOLDERS[one.dataset]).is_dir():
-            root = root / FOLDERS[one.dataset]
-        dataset = open_dataset(one.dataset, root, one.split)
+        dataset = open_dataset(one.dataset, data_root, one.split)
         parts.append(ClipPart(one, dataset, held_back if number == 0 else 0))
     if text is not None:
         parts.append(TextConversations(text))

@@ -52,6 +52,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         default=TargetNorm.CORRECT,
         help="how mask losses of targets are averaged (default: correct)",
     )
+    group.add_argument("--no-tensorboard", action="store_true", help="write no TensorBoard logs")
     group.add_argument("--workers", type=int, default=2, help="processes that read frames (default: 2)")
     group.add_argument("--save-every", type=int, default=100, help="steps between states (default: 100)")
     group.add_argument("--checkpoint-every", type=int, help="steps between models (default: at the end only)")
@@ -98,7 +99,7 @@ def chosen_recipe(recipe: Recipe, options: Any) -> Recipe:
 
 def run_full(recipe: Recipe, folder: Path, options: Any, arguments: Sequence[str]) -> int:
     """Train, resume if asked to, and leave a checkpoint."""
-    require_training_packages()
+    require_training_packages(tensorboard=not options.no_tensorboard)
     from reference_model.full_training import describe, train_all
 
     recipe = chosen_recipe(recipe, options)
@@ -166,5 +167,6 @@ def prepare(recipe: Recipe, folder: Path, options: Any) -> tuple[Session, Schedu
         options.validate_every,
         options.validation_clips,
         options.workers,
+        tensorboard=not options.no_tensorboard,
     )
     return session, schedule

@@ -39,7 +39,7 @@ JOINT_MIX = (
     INTERRVOS,
     MixPart("mevis", repeats=4),
     MixPart("ref-youtube-vos", repeats=4),
-    MixPart("ref-davis", repeats=4),
+    MixPart("ref-davis17", repeats=4),
 )
 """The datasets of table A4. The paper does not say how they are weighted: the repeats are those of the
 official configurations that train on MeViS or Ref-YouTube-VOS alone; Ref-DAVIS takes the same."""

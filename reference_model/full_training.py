@@ -51,6 +51,7 @@ class Schedule:
     validation_clips: int = 4
     workers: int = 0
     show: bool = True
+    tensorboard: bool = True
 
 
 def train_all(session: Session, schedule: Schedule, facts: Mapping[str, Any]) -> None:

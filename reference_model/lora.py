@@ -29,13 +29,14 @@ WITHOUT_LOSS = ("iou_prediction_head", "pred_obj_score_head")
 """Parts of the mask decoder that no loss reaches; the official code trains them in name only."""
 
 
-def require_training_packages() -> None:
-    """Check that the packages of the extra `training` are there.
+def require_training_packages(tensorboard: bool = True) -> None:
+    """Check that the packages of the extra `training` are there; TensorBoard only where it is wanted.
 
     Raises:
         EnvironmentProblem: naming what is missing and how to install it.
     """
-    missing = [name for name in ("peft", "accelerate", "tensorboard") if not importlib.util.find_spec(name)]
+    wanted = ("peft", "accelerate", *(["tensorboard"] if tensorboard else []))
+    missing = [name for name in wanted if not importlib.util.find_spec(name)]
     if missing:
         raise EnvironmentProblem(
             f"training at full size needs {', '.join(missing)}, which is not installed", fix=INSTALL

@@ -123,6 +123,7 @@ def open_session(
         lr=tuning.learning_rate,
         betas=settings.betas,
         weight_decay=settings.weight_decay,
+        fused=accelerator.device.type == "cuda",
     )
     wrapped, prepared = accelerator.prepare(room, optimizer)
     progress = Progress(seed, total_steps(len(mix), recipe, scale) if steps is None else steps)

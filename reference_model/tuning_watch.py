@@ -110,7 +110,7 @@ def open_watch(session: Session, schedule: Schedule) -> Iterator[Watch]:
 
     main = session.accelerator.is_main_process
     writer = None
-    if main and schedule.folder:
+    if main and schedule.folder and schedule.tensorboard:
         from torch.utils.tensorboard import SummaryWriter
 
         writer = SummaryWriter(str(schedule.folder / LOG_FOLDER))

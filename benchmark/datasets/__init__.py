@@ -58,11 +58,13 @@ class DatasetEntry:
         summary: one line for lists.
         needs_data_root: whether the files must be downloaded first.
         reader: opens a split; keyword arguments after the first two are its options.
+        source: where its files come from.
     """
 
     summary: str
     needs_data_root: bool
     reader: Callable[..., Dataset]
+    source: str = "the Hugging Face dataset wooj0216/InterRVOS-127K"
 
 
 def _interrvos(
@@ -96,10 +98,37 @@ def _synthetic(
     return open_split(root, split, name="interrvos-synthetic", strict=strict, need_frames=need_frames)
 
 
+def _mevis(data_root: Path, split: str, *, strict: bool = True, need_frames: bool = True) -> Dataset:
+    from benchmark.datasets.mevis_form import MEVIS, open_mevis_form
+
+    return open_mevis_form(MEVIS, data_root, split, strict=strict, need_frames=need_frames)
+
+
+def _ref_youtube_vos(
+    data_root: Path, split: str, *, strict: bool = True, need_frames: bool = True
+) -> Dataset:
+    from benchmark.datasets.mevis_form import REF_YOUTUBE_VOS, open_mevis_form
+
+    return open_mevis_form(REF_YOUTUBE_VOS, data_root, split, strict=strict, need_frames=need_frames)
+
+
+def _ref_davis17(data_root: Path, split: str, *, strict: bool = True, need_frames: bool = True) -> Dataset:
+    from benchmark.datasets.mevis_form import REF_DAVIS17, open_mevis_form
+
+    return open_mevis_form(REF_DAVIS17, data_root, split, strict=strict, need_frames=need_frames)
+
+
 DATASETS: Mapping[str, DatasetEntry] = {
     "interrvos": DatasetEntry("InterRVOS-127K in its released layout", True, _interrvos),
     "interrvos-new": DatasetEntry("the same with its new_* annotation files", True, _interrvos_new),
     "interrvos-synthetic": DatasetEntry("short rendered clips with exact masks, built in", False, _synthetic),
+    "mevis": DatasetEntry("MeViS: sentences about motion", True, _mevis, "the MeViS dataset"),
+    "ref-youtube-vos": DatasetEntry(
+        "Ref-YouTube-VOS in the form of MeViS", True, _ref_youtube_vos, "Ref-YouTube-VOS"
+    ),
+    "ref-davis17": DatasetEntry(
+        "Ref-DAVIS17 in the form of MeViS, one expression at a time", True, _ref_davis17, "Ref-DAVIS17"
+    ),
 }
 
 
@@ -129,7 +158,6 @@ def open_dataset(name: str, data_root: Path | None = None, split: str = "val", *
             f"the dataset {name} needs a folder",
             where="--data-root",
             expected="the folder of the released files",
-            fix="download the Hugging Face dataset wooj0216/InterRVOS-127K, or leave --dataset out: "
-            "interrvos-synthetic is built in",
+            fix=f"download {DATASETS[name].source}, or leave --dataset out: interrvos-synthetic is built in",
         )
     return reader(data_root, split, **options)

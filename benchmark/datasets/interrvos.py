@@ -21,7 +21,7 @@ from benchmark.datasets.expression_index import IndexedVideos, open_expression_i
 from benchmark.datasets.index_file import IndexDamaged
 from benchmark.datasets.mask_index import open_mask_index
 from benchmark.datasets.references import all_reference_problems, content_digest, track_problems, video_size
-from benchmark.datasets.split_folder import DOWNLOAD, SplitFolder, find_split, missing_image_folders
+from benchmark.datasets.split_folder import SplitFolder, find_split, missing_image_folders
 from benchmark.errors import DatasetError, Problem
 from benchmark.frames import FrameSequence, ImageFolder, image_size
 from benchmark.masks import empty_track, union_tracks
@@ -80,7 +80,7 @@ class InterrvosDataset:
                 where=str(folder),
                 expected=", ".join(f"{name}.jpg" for name in missing[:3]),
                 found=f"{len(present)} files" if folder.is_dir() else "no such folder",
-                fix=f"unpack the image archives of {DOWNLOAD} again",
+                fix=f"unpack the image archives of {self.split_folder.source} again",
             )
         return ImageFolder([self._image(video, name) for name in video.frame_names])
 
@@ -103,7 +103,7 @@ class InterrvosDataset:
                 f"annotations {', '.join(annotation_ids)}",
                 expected="the size of the frames",
                 found=" and ".join(f"{height}x{width}" for height, width in sizes),
-                fix=f"get the file again from {DOWNLOAD}",
+                fix=f"get the file again from {self.split_folder.source}",
             )
         return union_tracks(sized)
 
@@ -179,7 +179,7 @@ def _check_image_folders(split_folder: SplitFolder, videos: IndexedVideos) -> No
             where=str(split_folder.images),
             expected=", ".join(f"{video_id}/" for video_id in missing[:3]),
             found="a half-extracted folder" if len(missing) < len(videos) else "none of them",
-            fix=f"unpack the image archives of {DOWNLOAD} there again",
+            fix=f"unpack the image archives of {split_folder.source} there again",
         )
 
 

@@ -29,6 +29,7 @@ class SplitFolder:
     expressions: Path
     masks: Path
     images: Path
+    source: str = DOWNLOAD  # where the files come from, for messages
 
 
 def find_split(
@@ -129,7 +130,7 @@ def missing_image_folders(split: SplitFolder, video_ids: Sequence[str]) -> list[
             where=str(split.images),
             expected=f"{len(video_ids)} folders of jpg files",
             found="no such folder",
-            fix=f"unpack the image archives of {DOWNLOAD} there",
+            fix=f"unpack the image archives of {split.source} there",
         )
     present = set(os.listdir(split.images))
     return [video_id for video_id in video_ids if video_id not in present]

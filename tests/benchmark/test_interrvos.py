@@ -386,7 +386,8 @@ def test_half_extracted_frames(folder: Path) -> None:
 
 
 def test_opening_by_name(folder: Path) -> None:
-    assert set(DATASETS) == {"interrvos", "interrvos-new", "interrvos-synthetic"}
+    others = {"mevis", "ref-youtube-vos", "ref-davis17"}
+    assert set(DATASETS) == {"interrvos", "interrvos-new", "interrvos-synthetic"} | others
     assert open_dataset("interrvos", folder, "val", strict=False, need_frames=False).digest
     with pytest.raises(UsageError, match=r"unknown dataset 'intervos'.*did you mean interrvos"):
         open_dataset("intervos", folder)
