@@ -1,0 +1,3 @@
+from benchmark.interruption import catch_early_interruption
+
+catch_early_interruption()

@@ -16,6 +16,8 @@ from difflib import get_close_matches
 from typing import NoReturn
 
 from benchmark.errors import OutputError, RefereeError, UsageError
+from benchmark.interruption import EXIT_CODE as INTERRUPTED_CODE
+from benchmark.interruption import INTERRUPTED
 
 DEBUG_VARIABLE = "REFEREE_DEBUG"
 
@@ -35,8 +37,8 @@ def run_command(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
-        print("interrupted: what was finished is kept; run the same command again to go on", file=sys.stderr)
-        code = 130
+        print(INTERRUPTED, file=sys.stderr)
+        code = INTERRUPTED_CODE
     except BrokenPipeError:
         # The reader of our output went away (`| head`): not an error, and nothing more can be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -60,6 +60,12 @@ class _Memory:
     pointer_NC: Tensor
 
 
+def without_absent(decoded: Decoded) -> Tensor:
+    """Mask logits (M, h, w), emptied where the object score says "not here"."""
+    present = (decoded.object_score_M > 0)[:, None, None]
+    return torch.where(present, decoded.logits_Mhw, HIDDEN_LOGIT)
+
+
 def build_sam2(config: MaskDecoderConfig) -> Sam2VideoModel:
     """A Sam2VideoModel of these sizes with random weights."""
     side, trunk = config.image_size, config.trunk_width
@@ -244,10 +250,7 @@ class PromptedMaskDecoder(nn.Module):
 
     def shown(self, decoded: Decoded) -> Tensor:
         """Mask logits (M, h, w), emptied where the object score says "not here"."""
-        if not self.config.hide_absent:
-            return decoded.logits_Mhw
-        present = (decoded.object_score_M > 0)[:, None, None]
-        return torch.where(present, decoded.logits_Mhw, HIDDEN_LOGIT)
+        return without_absent(decoded) if self.config.hide_absent else decoded.logits_Mhw
 
     def _without_memory(self, levels: Levels) -> Levels:
         return [*levels[:-1], levels[-1] + self.sam2.no_memory_embedding.view(1, -1, 1, 1)]

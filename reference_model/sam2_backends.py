@@ -14,7 +14,7 @@ from reference_model.mask_decoder import Decoded, FrameLevels, Levels
 from reference_model.model import Reviosa
 
 BACKENDS = ("transformers", "sam2")
-INSTALL_SAM2 = "pip install hydra-core iopath && pip install --no-build-isolation --no-deps sam2==1.1.0"
+INSTALL_SAM2 = "pip install -e '.[sam2]' && pip install --no-build-isolation --no-deps sam2==1.1.0"
 
 
 class MaskFollower(Protocol):

@@ -19,7 +19,7 @@ FOLDERS = ("benchmark", "adapters", "reference_model", "submissions", "leaderboa
 
 # dataset -> protocol -> adapter -> predictions -> metrics -> aggregate -> statistics -> result -> commands
 CHAIN: tuple[tuple[str, ...], ...] = (
-    ("benchmark.errors", "benchmark.types"),
+    ("benchmark.errors", "benchmark.interruption", "benchmark.types"),
     ("benchmark.command_line", "benchmark.stored_files", "benchmark.json_records"),
     ("benchmark.run_lengths", "benchmark.mask_batches", "benchmark.masks", "benchmark.png_masks"),
     ("benchmark.frames",),

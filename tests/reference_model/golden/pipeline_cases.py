@@ -1,8 +1,8 @@
 """Clips, sentences and written answers that two programs run the whole released pipeline on.
 
 Frames are smooth, so that a different filter of resizing shows in every value. The models are those of
-`peer_cases.py`; random weights rarely write a role token, so the answer is dictated where a case has a script:
-a token's score gets a large number added when it is its turn.
+`peer_cases.py`; random weights rarely write a role token, so the answer is dictated where a case has a
+script: a word's score gets a large number added when it is its turn.
 """
 
 from __future__ import annotations
