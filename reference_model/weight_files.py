@@ -21,6 +21,9 @@ from reference_model.checkpoint import read_tensors
 WRAPPERS = ("model", "state_dict", "module")
 """Keys under which sam2, mmengine and DeepSpeed put the weights."""
 
+ZIP, PICKLE = b"PK\x03\x04", b"\x80"
+"""How files of torch begin: since 1.6, and before."""
+
 DEEPSPEED_FILE = "mp_rank_00_model_states.pt"
 
 
@@ -72,27 +75,68 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     """
     file = path / DEEPSPEED_FILE if path.is_dir() else path
     try:
+        _require_torch_file(file)
         content = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(
             "weights are missing", where=str(file), fix="give a file that is there"
         ) from error
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             "the pickle holds more than tensors, or is damaged",
             where=str(file),
             expected="tensors in plain dictionaries, which torch.load(weights_only=True) reads",
-            found=str(error).strip().splitlines()[0],
+            found=_reason(error),
             fix="where you trust the file, save its state_dict alone: torch.save(whole['state_dict'], path)",
         ) from error
     except Exception as error:  # on damaged bytes the reader fails with whatever comes first, even KeyError
         raise CheckpointError(
             "weights are damaged",
             where=str(file),
-            found=str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
+            # Only torch's own reader says what is wrong; "list index out of range" would say nothing.
+            found=_reason(error)
+            if isinstance(error, RuntimeError)
+            else "bytes that break off or make no sense",
             fix="fetch the file again",
         ) from error
     return _unwrapped(content, file)
+
+
+def _require_torch_file(file: Path) -> None:
+    """Refuse what `torch.save` never writes, by its first bytes.
+
+    Raises:
+        CheckpointError: for an empty file, text, a pointer of Git LFS, safetensors, or anything else.
+    """
+    with file.open("rb") as opened:
+        first = opened.read(64)
+    if first.startswith((ZIP, PICKLE)) or any(one.startswith(first) for one in (ZIP, PICKLE) if first):
+        return
+    fix = "give the file that torch.save wrote"
+    if not first:
+        found = "an empty file"
+    elif first.startswith(b"version https://git-lfs"):
+        found, fix = "a pointer of Git LFS in the place of the file", "fetch the file itself: git lfs pull"
+    elif first[8:10] == b'{"':
+        found, fix = "safetensors", "give the folder of a Hub model with --released or --internvl"
+    else:
+        found = f"a file that begins with {first[:16]!r}"
+    raise CheckpointError(
+        "weights are damaged, or no file of torch",
+        where=str(file),
+        expected="a zip archive or a pickle, as torch.save writes them",
+        found=found,
+        fix=fix,
+    )
+
+
+def _reason(error: Exception) -> str:
+    """The line of a message that says most."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = (line for line in lines if "Unsupported" in line or "WeightsUnpickler error" in line)
+    return next(telling, lines[0] if lines else type(error).__name__)
 
 
 def _unwrapped(content: Any, file: Path) -> dict[str, Tensor]:

@@ -57,6 +57,23 @@ def test_truncated_pickles(tmp_path, size):
         read_pickle(tmp_path / "a.pt")
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "found an empty file"),
+        (b"hello world, no pickle at all", "found a file that begins with b'hello world, no "),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "pointer of Git LFS.*git lfs pull"),
+        (b'@\0\0\0\0\0\0\0{"a":{}}', "found safetensors.*--released or --internvl"),
+        (b"\x80\x02garbage", "weights are damaged|holds more than tensors"),
+    ],
+)
+def test_files_that_torch_never_wrote(tmp_path, content, message):
+    (tmp_path / "a.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"a.pt: .*{message}") as caught:
+        read_pickle(tmp_path / "a.pt")
+    assert "list index" not in str(caught.value) and "weights_only` argument" not in str(caught.value)
+
+
 @settings(deadline=None)
 @given(
     legacy=st.booleans(),
