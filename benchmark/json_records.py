@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import math
 import types
 import typing
@@ -121,7 +122,7 @@ def _read_record(record: type[Any], value: Any, problems: ProblemCollector, wher
     if not isinstance(value, dict):
         return _wrong("an object", value, problems, where)
     fields = dict(_stored_fields(record))
-    hints = typing.get_type_hints(record)
+    hints = _hints(typing.cast(Any, record))
     for key in value.keys() - fields.keys():
         problems.add("unknown key", where=f"{where}/{key}", expected=", ".join(fields))
     made: dict[str, Any] = {}
@@ -134,6 +135,12 @@ def _read_record(record: type[Any], value: Any, problems: ProblemCollector, wher
             problems.add("key is missing", where=f"{where}/{key}")
     # Incomplete: the caller sees the problems and throws this away.
     return record(**made) if made.keys() == {field.name for field in fields.values()} else None
+
+
+@functools.cache
+def _hints(record: type[Any]) -> Mapping[str, Any]:
+    """The types of the fields of a record; finding them takes longer than reading a record."""
+    return typing.get_type_hints(record)
 
 
 def _wrong(expected: str, value: Any, problems: ProblemCollector, where: str) -> None:

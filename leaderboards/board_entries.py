@@ -2,6 +2,7 @@
 
     ENTRIES/DATASET-SPLIT/ID/{entry.json, receipt.json, result.json, expressions.csv}
                              {masks.jsonl.gz, frame_scores.npz} where the masks may be shown
+    ENTRIES/DATASET-SPLIT/outlines.jsonl.gz     true masks of data that is not built in (`clip_truth`)
 
 Every problem of every entry is collected; nobody repairs a board one build at a time.
 """
@@ -16,6 +17,7 @@ from benchmark.errors import ProblemCollector, RefereeError
 from benchmark.result_files import read_expressions, read_result
 from benchmark.results import ExpressionRow, Result
 from benchmark.stored_files import TEMPORARY_PREFIX
+from leaderboards.clip_truth import OUTLINES
 from leaderboards.safe_text import file_name
 from leaderboards.shown_masks import ShownMasks, read_shown_masks
 from submissions.entries import ENTRY, RECEIPT, Entry, entry_id, read_entry
@@ -65,7 +67,7 @@ def read_board_entries(root: Path, problems: ProblemCollector) -> tuple[BoardEnt
 
 def _read_folder(folder: Path, problems: ProblemCollector) -> Iterator[BoardEntry]:
     for place in sorted(folder.iterdir()):
-        if place.name.startswith(TEMPORARY_PREFIX):
+        if place.name.startswith(TEMPORARY_PREFIX) or place.name == OUTLINES:
             continue
         if not (place / ENTRY).is_file():
             problems.add("not an entry", where=str(place), expected=f"a folder with {ENTRY}")

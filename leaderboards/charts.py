@@ -1,63 +1,32 @@
 """Charts of a board as coordinates: what `templates/charts.html` draws as SVG, with the numbers beside it.
 
-Lengths are units of the drawing. A chart is made only where there is something to compare.
+A chart is made only where there is something to compare.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.statistics import Interval, PairedDifference
+from benchmark.statistics import PairedDifference
 from leaderboards.boards import ACTOR, MOST_COMPARED, TARGET, Board, Row
-from leaderboards.rendering import short_number
+from leaderboards.scatter import (
+    BOTTOM,
+    PARAMETERS,
+    RIGHT,
+    SPEED,
+    TOP,
+    WIDTH,
+    Point,
+    Scatter,
+    Tick,
+    scatter,
+)
 
-WIDTH = 640.0
-LEFT, RIGHT, TOP = 60.0, 20.0, 14.0
-HEIGHT = 320.0
-BOTTOM = 44.0
 LINE = 24.0  # height of one row of a chart with a row per model
 NAMES = 186.0  # room for names at its left
 LONGEST_NAME = 25
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """A mark on an axis."""
-
-    at: float
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class Dot:
-    """A model in a plane; `low` and `high` are the ends of its interval."""
-
-    name: str
-    x: float
-    y: float
-    low: float
-    high: float
-    ahead: bool
-    value: str
-    score: float
-    interval: Interval | None
-    label_left: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Scatter:
-    """Score against a cost; `front` joins the models that none beats at their cost or less."""
-
-    id: str
-    title: str
-    axis: str
-    setting: str
-    dots: tuple[Dot, ...]
-    front: str
-    xs: tuple[Tick, ...]
-    ys: tuple[Tick, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +82,11 @@ class Charts:
     spans: tuple[Spans, ...]
     matrices: tuple[Matrix, ...]
 
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to see."""
+        return bool(self.scatters or self.spans or self.matrices)
+
 
 def charts_of(board: Board) -> Charts:
     """The charts of a board; those with fewer than two rows to show are left out."""
@@ -134,88 +108,30 @@ def row_name(row: Row) -> str:
 
 
 def _scatters(board: Board) -> Iterator[Scatter]:
-    costs: Mapping[str, tuple[str, Callable[[Row], float | None], Callable[[float], str], bool]] = {
-        "parameters": ("parameters", _parameters, lambda value: short_number(round(value)), True),
-        "speed": ("frames per second", _frames_per_second, lambda value: f"{value:g}", False),
-    }
     setting = board.protocols[0].name
-    for name, (axis, cost, words, less_is_better) in costs.items():
+    for name, cost in {"parameters": PARAMETERS, "speed": SPEED}.items():
         found = [
-            (row, value, score.jf, score.interval)
+            (row, value, score)
             for row in board.rows
             if row.sanity is None
-            and (value := cost(row)) is not None
+            and (value := _cost(row, name)) is not None
             and value > 0
             and (score := row.scores[setting]).jf is not None
         ]
-        points = [(row, value, jf, interval) for row, value, jf, interval in found if jf is not None]
+        points = [
+            Point(row_name(row), value, score.jf, score.interval)
+            for row, value, score in found
+            if score.jf is not None
+        ]
         if len(points) > 1:
-            yield _scatter(f"{board.slug}-{name}", axis, setting, points, words, less_is_better)
+            yield scatter(f"{board.slug}-{name}", f"{setting} J&F", cost, points)
 
 
-def _parameters(row: Row) -> float | None:
-    return row.one.entry.model.parameters
-
-
-def _frames_per_second(row: Row) -> float | None:
-    speed = row.one.entry.model.speed
-    return speed.frames_per_second if speed else None
-
-
-def _scatter(
-    name: str,
-    axis: str,
-    setting: str,
-    points: Sequence[tuple[Row, float, float, Interval | None]],
-    words: Callable[[float], str],
-    less_is_better: bool,
-) -> Scatter:
-    exponents = [math.log10(value) for _, value, _, _ in points]
-    first, last = math.floor(min(exponents)), math.ceil(max(exponents))
-    last = max(last, first + 1)
-    ends = [end for _, _, jf, interval in points for end in (interval or (jf, jf))]
-    bottom, top = 10 * math.floor(min(ends) / 10), 10 * math.ceil(max(ends) / 10)
-    top = max(top, bottom + 10)
-
-    def at_x(value: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * (math.log10(value) - first) / (last - first)
-
-    def at_y(value: float) -> float:
-        return TOP + (HEIGHT - TOP - BOTTOM) * (top - value) / (top - bottom)
-
-    front = _front([(value if less_is_better else -value, jf) for _, value, jf, _ in points])
-    dots = tuple(
-        Dot(
-            name=row_name(row),
-            x=at_x(value),
-            y=at_y(jf),
-            low=at_y((interval or (jf, jf))[0]),
-            high=at_y((interval or (jf, jf))[1]),
-            ahead=index in front,
-            value=words(value),
-            score=jf,
-            interval=interval,
-            label_left=at_x(value) > WIDTH * 0.6,
-        )
-        for index, (row, value, jf, interval) in enumerate(points)
-    )
-    step = 10 if top - bottom <= 60 else 20
-    return Scatter(
-        *(name, f"{setting} J&F against {axis}", axis, setting, dots),
-        front=" ".join(f"{dots[index].x:.1f},{dots[index].y:.1f}" for index in front),
-        xs=tuple(Tick(at_x(10.0**power), words(10.0**power)) for power in range(first, last + 1)),
-        ys=tuple(Tick(at_y(value), str(value)) for value in range(bottom, top + 1, step)),
-    )
-
-
-def _front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Positions of (cost, score) that no other reaches at that cost or less, cheapest first."""
-    best, found = -math.inf, []
-    for index in sorted(range(len(points)), key=lambda one: (points[one][0], -points[one][1], one)):
-        if points[index][1] > best:
-            best = points[index][1]
-            found.append(index)
-    return found
+def _cost(row: Row, name: str) -> float | None:
+    model = row.one.entry.model
+    if name == "parameters":
+        return model.parameters
+    return model.speed.frames_per_second if model.speed else None
 
 
 # --- a row per model

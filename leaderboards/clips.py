@@ -1,6 +1,7 @@
-"""Clips with truth and answers for the mask player: one page and one picture of all frames per clip.
+"""Clips with truth and answers for the mask player: one page per clip, and a picture of its frames.
 
-Only datasets that are built into this project are shown: their frames are ours to publish.
+Only data that is built into this project comes with its frames; those are ours to publish. Of other data
+outlines alone are shown, where `leaderboards.outlines` kept the true ones; frames are the reader's own.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from benchmark.datasets import DATASETS, Dataset, open_dataset
-from benchmark.types import Expression, MaskTrack, Role, Video
+from benchmark.types import Role, Video
 from leaderboards.boards import Board, Row
 from leaderboards.charts import row_name
+from leaderboards.clip_truth import ClipTruth, Sentence, StoredTruth, mask_texts, truth_of
 from leaderboards.downloads import Download, download
 from leaderboards.safe_text import file_name
 from leaderboards.shown_masks import ShownMasks
@@ -27,36 +29,40 @@ WEBP_QUALITY = 85
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One clip; `data` is the JSON that the player reads, `strip` its frames side by side."""
+    """One clip; `data` is the JSON that the player reads.
+
+    Attributes:
+        strip: its frames side by side; `None` where they are not ours to publish.
+    """
 
     video: str
     page: str
     sentences: tuple[str, ...]
     frames: int
     data: str
-    strip: Download
+    strip: Download | None
 
 
-def clips_of(board: Board) -> Iterator[Clip]:
-    """The clips of a board with masks to show; none where its frames are not ours or are others by now."""
+def clips_of(board: Board, truths: Mapping[str, StoredTruth]) -> Iterator[Clip]:
+    """The clips of a board with masks to show; none where nobody kept their truth, or their data changed.
+
+    Args:
+        truths: what is kept of data that is not built in, by folder of entries.
+    """
     rows = _shown_rows(board)
+    if not rows:
+        return
     known = DATASETS.get(board.dataset)
-    if not rows or known is None or known.needs_data_root:
+    if known is not None and not known.needs_data_root:
+        dataset = open_dataset(board.dataset, None, board.split)
+        if dataset.digest == board.digest:
+            for video in dataset.videos:
+                yield _clip(truth_of(dataset, video), rows, _strip(dataset, video))
         return
-    dataset = open_dataset(board.dataset, None, board.split)
-    if dataset.digest != board.digest:
-        return
-    for video in dataset.videos:
-        strip = _strip(dataset, video)
-        sentences = tuple(one.text for one in video.expressions)
-        yield Clip(
-            video.video_id,
-            file_name(video.video_id),
-            sentences,
-            len(video.frame_names),
-            _embedded(_data(dataset, video, rows)),
-            strip,
-        )
+    stored = truths.get(rows[0].one.folder)
+    if stored is not None and stored.about.digest == board.digest:
+        for clip in stored.clips:
+            yield _clip(clip, rows, None)
 
 
 def shown_entries(board: Board) -> list[str]:
@@ -66,6 +72,12 @@ def shown_entries(board: Board) -> list[str]:
 
 def _shown_rows(board: Board) -> list[Row]:
     return [row for row in board.rows if row.one.shown is not None][:MOST_SHOWN]
+
+
+def _clip(clip: ClipTruth, rows: Sequence[Row], strip: Download | None) -> Clip:
+    sentences = tuple(one.text for one in clip.sentences)
+    data = _embedded(_data(clip, rows))
+    return Clip(clip.video, file_name(clip.video), sentences, len(clip.frames), data, strip)
 
 
 def _strip(dataset: Dataset, video: Video) -> Download:
@@ -78,36 +90,30 @@ def _strip(dataset: Dataset, video: Video) -> Download:
     return download(f"{file_name(video.video_id)}.webp", "frames", file.getvalue())
 
 
-def _data(dataset: Dataset, video: Video, rows: Sequence[Row]) -> Mapping[str, Any]:
-    height, width = dataset.frame_size(video)
+def _data(clip: ClipTruth, rows: Sequence[Row]) -> Mapping[str, Any]:
     return {
-        "video": video.video_id,
-        "height": height,
-        "width": width,
-        "frames": len(video.frame_names),
+        "video": clip.video,
+        "height": clip.height,
+        "width": clip.width,
+        "frames": clip.frames,
         "models": [
             {"id": row.one.entry.id, "name": row_name(row), "sanity": row.sanity is not None} for row in rows
         ],
-        "expressions": [_expression(dataset, video, one, rows) for one in video.expressions],
+        "expressions": [_expression(clip, one, rows) for one in clip.sentences],
     }
 
 
-def _expression(
-    dataset: Dataset, video: Video, expression: Expression, rows: Sequence[Row]
-) -> Mapping[str, Any]:
-    truth = {"actor": _texts(dataset.truth(video, expression.actor_ids))}
-    truth["target"] = _texts(dataset.truth(video, expression.target_ids)) if expression.target_ids else None
+def _expression(clip: ClipTruth, one: Sentence, rows: Sequence[Row]) -> Mapping[str, Any]:
     answers = {
         row.one.entry.id: answer
         for row in rows
-        if row.one.shown is not None
-        and (answer := _answer(row.one.shown, video.video_id, expression.expression_id)) is not None
+        if row.one.shown is not None and (answer := _answer(row.one.shown, clip.video, one.id)) is not None
     }
     return {
-        "id": expression.expression_id,
-        "text": expression.text,
-        "type": expression.caption_type,
-        "truth": truth,
+        "id": one.id,
+        "text": one.text,
+        "type": one.type,
+        "truth": {"actor": one.actor, "target": one.target},
         "answers": answers,
     }
 
@@ -123,16 +129,10 @@ def _answer(shown: ShownMasks, video: str, expression: str) -> Mapping[str, Any]
             scores[role.value] = [[round(100 * value) for value in part] for part in (found.j, found.f)]
     return {
         "status": one.status.value,
-        "actor": _texts(one.actor),
-        "target": _texts(one.target),
+        "actor": None if one.actor is None else mask_texts(one.actor),
+        "target": None if one.target is None else mask_texts(one.target),
         "scores": scores,
     }
-
-
-def _texts(track: MaskTrack | None) -> list[str | None] | None:
-    if track is None:
-        return None
-    return [None if text is None else text.decode("ascii") for text in track.counts]
 
 
 def _embedded(value: Mapping[str, Any]) -> str:

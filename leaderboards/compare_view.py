@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from benchmark.results import GroupScores
 from benchmark.statistics import Interval
-from leaderboards.boards import MOST_COMPARED, Board, Row, Score
+from leaderboards.boards import Board, Row, Score
 from leaderboards.charts import difference_sentence, row_name
 from leaderboards.entry_view import TITLES
 from leaderboards.rendering import short_number
+from leaderboards.sanity_rows import PERFECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,31 +51,43 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Everything a page of comparisons holds; `first` are the two that it opens with."""
+    """Everything a page of comparisons holds.
+
+    Attributes:
+        first: the two that it opens with.
+        left_out: whether the board has more rows that could be compared.
+    """
 
     models: tuple[Model, ...]
     first: tuple[str, ...]
     tables: tuple[Table, ...]
     pairs: tuple[Pair, ...]
+    left_out: bool
 
 
 def comparison_of(board: Board) -> Comparison | None:
     """The comparison of a board's first rows; nothing where fewer than two can be compared in pairs."""
     taking_part = {entry for pairs in board.pairs.values() for pair in pairs for entry in pair}
-    rows = [row for row in board.rows if row.one.entry.id in taking_part][:MOST_COMPARED]
+    rows = [row for row in board.rows if row.one.entry.id in taking_part]
     if len(rows) < 2:
         return None
     names = {row.one.entry.id: row_name(row) for row in rows}
     return Comparison(
         tuple(Model(entry, name, row.files) for row, (entry, name) in zip(rows, names.items(), strict=True)),
-        tuple(row.one.entry.id for row in sorted(rows, key=lambda row: row.sanity is not None)[:2]),
+        tuple(row.one.entry.id for row in sorted(rows, key=_interest)[:2]),
         (Table("Scores and facts", tuple(_main_lines(board, rows))), *_group_tables(board, rows)),
         tuple(
             Pair(one, two, setting, difference_sentence(names[one], names[two], judged, 1, setting))
             for setting, pairs in board.pairs.items()
             for (one, two), judged in pairs.items()
         ),
+        left_out=sum(bool(row.one.rows) for row in board.rows) > len(rows),
     )
+
+
+def _interest(row: Row) -> tuple[bool, bool]:
+    """Models come first, and the row that everything loses to last."""
+    return row.sanity is not None, row.one.entry.model.name == PERFECT
 
 
 def _main_lines(board: Board, rows: Sequence[Row]) -> Iterator[Line]:

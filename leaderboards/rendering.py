@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ class Pages:
             file_name=file_name,
             paper=short_title,
             named_words=lambda rows: [(row.name, row.words) for row in rows],
-            dot_words=lambda dots: [(dot.name, _dot_words(dot)) for dot in dots],
+            dot_words=_dot_words,
             text_block=_Block,
             trained=lambda row: ", ".join(
                 sorted({visible(seen.dataset) for seen in row.one.entry.model.trained_on})
@@ -60,24 +61,38 @@ class Pages:
         )
         self._entries_digest = entries_digest
 
-    def render(self, template: str, path: str, *, player: bool = False, **values: Any) -> bytes:
+    def render(
+        self,
+        template: str,
+        path: str,
+        *,
+        scripts: tuple[str, ...] = (),
+        loads_rows: bool = False,
+        **values: Any,
+    ) -> bytes:
         """The page that will stand at `path`, which may lie in a folder.
 
         Args:
-            player: whether the page carries the script of the mask player too.
+            scripts: files of `assets/` that the page carries beside the one of every page.
+            loads_rows: whether its script may ask for files of rows of this site.
         """
         style = asset("pages.css")
-        script = asset("pages.js") + asset("player.js") if player else asset("pages.js")
+        script = "".join(map(asset, ("page.js", *scripts)))
         text = self._environment.get_template(template).render(
             style=raw(style),
             script=raw(script),
-            policy=content_policy(style, script),
+            policies=content_policies(style, script, loads_rows=loads_rows),
             entries_digest=self._entries_digest,
             root="../" * path.count("/"),
             here=path,
             **values,
         )
         return text.encode()
+
+    def parts(self, template: str, macro: str, values: Iterable[tuple[Any, ...]]) -> list[str]:
+        """A macro of a template for each of some values, as texts that pages may hold as they are."""
+        made = getattr(self._environment.get_template(template).module, macro)
+        return [made(*one) for one in values]
 
 
 class _Block(str):
@@ -101,12 +116,18 @@ def asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
-def content_policy(style: str, script: str) -> str:
-    """What a page may do: this style, this script, pictures that lie beside it, and nothing else."""
-    return (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "img-src 'self' data:; base-uri 'none'; form-action 'none'"
-    )
+def content_policies(style: str, script: str, *, loads_rows: bool = False) -> tuple[str, ...]:
+    """What a page may do: this style, this script, pictures that lie beside it, and nothing else.
+
+    A page of a long table may also ask for its rows. The first policy lets nothing but its own script ask,
+    the second lets that ask for nothing but files of this site; a browser keeps both.
+    """
+    allowed = f"script-src '{_hash(script)}'"
+    rest = "base-uri 'none'; form-action 'none'"
+    first = f"default-src 'none'; style-src '{_hash(style)}'; img-src 'self' data:; {rest}; {allowed}"
+    if not loads_rows:
+        return (first,)
+    return f"{first} 'strict-dynamic'", f"{allowed} 'self'"
 
 
 def _hash(text: str) -> str:
@@ -129,6 +150,14 @@ def size_class(parameters: int | None) -> str:
     return next((name for edge, name in edges if parameters < edge), "10 B and more")
 
 
-def _dot_words(dot: Any) -> tuple[str, ...]:
-    interval = "one video" if dot.interval is None else f"{dot.interval[0]:.2f} to {dot.interval[1]:.2f}"
-    return dot.value, f"{dot.score:.2f}", interval
+def _dot_words(dots: Iterable[Any], intervals: bool = True) -> list[tuple[str, tuple[str, ...]]]:
+    """Names of dots with their numbers in words; reported scores are as printed and have no intervals."""
+    rows: list[tuple[str, tuple[str, ...]]] = []
+    for dot in dots:
+        if intervals:
+            low, high = dot.interval or (None, None)
+            between = "one video" if low is None else f"{low:.2f} to {high:.2f}"
+            rows.append((dot.name, (dot.value, f"{dot.score:.2f}", between)))
+        else:
+            rows.append((dot.name, (dot.value, f"{dot.score:g}")))
+    return rows

@@ -26,6 +26,8 @@ def visible(text: str) -> str:
     Line ends and tabs become spaces; every other control, format, private or unassigned character goes
     (Unicode general category C), the right-to-left overrides and isolates among them.
     """
+    if text.isascii() and text.isprintable():
+        return text
     spaced = (" " if sign in "\n\r\t\u2028\u2029" else sign for sign in text)
     return "".join(sign for sign in spaced if unicodedata.category(sign)[0] != "C")
 

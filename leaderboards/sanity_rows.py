@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 from submissions.entries import Entry, Standing
 
+PERFECT = "oracle"
 SANITY_ROWS: Mapping[str, str] = {
-    "oracle": "sees the truth: what a perfect model scores",
+    PERFECT: "sees the truth: what a perfect model scores",
     "empty": "answers without a single pixel",
     "full_frame": "answers with the whole frame",
     "centre_box": "answers with a box in the middle, whatever is asked",

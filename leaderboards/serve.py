@@ -19,10 +19,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from benchmark.command_line import parser, run_command
-from benchmark.errors import InputError
+from benchmark.errors import InputError, UsageError
 from leaderboards.build import ENTRIES
 from leaderboards.site import read_material, site_files
 from leaderboards.site_files import MARK, write_site
+
+LAST_PORT = 65535
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -33,6 +35,8 @@ def main(arguments: Sequence[str]) -> None:
     command.add_argument("--host", default="127.0.0.1", metavar="ADDRESS")
     command.add_argument("--port", type=int, default=8000, metavar="N", help="0 for any that is free")
     chosen = command.parse_args(arguments)
+    if not 0 <= chosen.port <= LAST_PORT:
+        raise UsageError("no port", where="--port", expected=f"0 to {LAST_PORT}", found=str(chosen.port))
     if chosen.site is not None:
         if not (chosen.site / MARK).is_file():
             raise InputError("no site lies here", where=str(chosen.site), fix="python -m leaderboards.build")

@@ -13,60 +13,27 @@ from benchmark.errors import ProblemCollector, RefereeError, ResultError
 from benchmark.json_records import to_json
 from leaderboards import entry_view
 from leaderboards.board_entries import REPORTED, BoardEntry, read_board_entries
+from leaderboards.board_pages import (
+    BoardViews,
+    DatasetPage,
+    board_views,
+    dataset_pages,
+    table_pages,
+    view_pages,
+)
 from leaderboards.boards import Board, Row, history, lone_row, make_boards
-from leaderboards.charts import charts_of
-from leaderboards.clips import Clip, clips_of, shown_entries
-from leaderboards.compare_view import comparison_of
-from leaderboards.dataset_names import FIRST, dataset_name
+from leaderboards.clip_truth import StoredTruth, read_truths
+from leaderboards.clips import clips_of, shown_entries
+from leaderboards.dataset_names import dataset_name
 from leaderboards.downloads import Download, board_downloads, table_downloads
 from leaderboards.protocol_words import protocol_sections
-from leaderboards.rendering import Pages, raw
+from leaderboards.rendering import Pages
 from leaderboards.reported import Paper, ReportedTable, read_reported
 from leaderboards.reported_models import Models, read_models
-from leaderboards.reported_view import (
-    ABSENCES,
-    ShownTable,
-    model_page,
-    reported_facts,
-    short_title,
-    shown_table,
-)
+from leaderboards.reported_view import ABSENCES, model_page, reported_facts, short_title, shown_table
 from leaderboards.safe_text import file_name
 
 MODELS = "models.json"
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetPage:
-    """Everything that is known about one dataset."""
-
-    slug: str
-    title: str
-    about: str | None
-    boards: tuple[Board, ...]
-    tables: tuple[ShownTable, ...]
-
-    @property
-    def computed(self) -> int:
-        """Rows that this project computed."""
-        return sum(len(board.rows) for board in self.boards)
-
-    @property
-    def reported(self) -> int:
-        """Rows of papers."""
-        return sum(len(shown.rows) for shown in self.tables)
-
-    @property
-    def settings(self) -> list[str]:
-        """What is measured, by the headings of its columns."""
-        named = [protocol.name for board in self.boards for protocol in board.protocols]
-        named += [
-            column.protocol or column.metric
-            for shown in self.tables
-            for column in shown.table.columns
-            if column.dataset == self.slug or file_name(column.dataset) == self.slug
-        ]
-        return list(dict.fromkeys(named))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +43,7 @@ class Material:
     entries: tuple[BoardEntry, ...]
     tables: tuple[ReportedTable, ...]
     models: Models | None
+    truths: Mapping[str, StoredTruth]
 
     @property
     def digest(self) -> str:
@@ -88,6 +56,8 @@ class Material:
             total.update(json.dumps(to_json(table), sort_keys=True).encode())
         if self.models is not None:
             total.update(json.dumps(to_json(self.models), sort_keys=True).encode())
+        for folder, truth in self.truths.items():
+            total.update(json.dumps([folder, to_json(truth)], sort_keys=True).encode())
         return total.hexdigest()
 
 
@@ -99,6 +69,7 @@ def read_material(root: Path) -> Material:
     """
     problems = ProblemCollector()
     entries = read_board_entries(root, problems)
+    truths = read_truths(root, problems)
     tables: tuple[ReportedTable, ...] = ()
     models: Models | None = None
     if (root / REPORTED).is_dir():
@@ -110,7 +81,7 @@ def read_material(root: Path) -> Material:
     if not entries and not tables and not problems.problems:
         problems.add("nothing to show", where=str(root), expected="entries, or tables in reported/")
     problems.raise_if_any(ResultError, f"entries of {root}")
-    return Material(entries, tables, models)
+    return Material(entries, tables, models, truths)
 
 
 def site_files(material: Material) -> dict[str, bytes]:
@@ -120,18 +91,12 @@ def site_files(material: Material) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     of_boards = {board.slug: _kept(board_downloads(board), files) for board in boards}
     of_tables = {table.id: _kept(table_downloads(table), files) for table in material.tables}
-    clips = {board.slug: tuple(clips_of(board)) for board in boards}
-    datasets = _dataset_pages(boards, material.tables, of_tables)
-    for page in datasets:
-        path = f"boards/{page.slug}.html"
-        charts = {board.slug: charts_of(board) for board in page.boards}
-        files[path] = pages.render(
-            "dataset.html", path, page=page, board_files=of_boards, board_charts=charts, clips=clips
-        )
-    files.update(_compare_pages(pages, boards))
-    for board in boards:
-        files.update(player_pages(pages, board, clips[board.slug]))
-    files.update(_entry_pages(pages, material, boards, files, clips))
+    views = {board.slug: board_views(board, tuple(clips_of(board, material.truths))) for board in boards}
+    datasets = dataset_pages(boards, material.tables, of_tables)
+    files.update(table_pages(pages, datasets, views, of_boards, material.models))
+    for one in views.values():
+        files.update(view_pages(pages, one))
+    files.update(_entry_pages(pages, material, boards, files, views))
     files.update(_reported_pages(pages, material, of_tables))
     files.update(_plain_pages(pages, material, boards, datasets))
     return files
@@ -142,69 +107,16 @@ def _kept(downloads: Sequence[Download], files: dict[str, bytes]) -> tuple[Downl
     return tuple(downloads)
 
 
-def _dataset_pages(
-    boards: Sequence[Board],
-    tables: Sequence[ReportedTable],
-    of_tables: Mapping[str, tuple[Download, ...]],
-) -> list[DatasetPage]:
-    named = dict.fromkeys([board.dataset for board in boards])
-    named.update(dict.fromkeys(column.dataset for table in tables for column in table.columns))
-    pages = []
-    for dataset in sorted(named, key=_reading_order):
-        shown = [
-            shown_table(table, of_tables[table.id], dataset)
-            for table in tables
-            if any(column.dataset == dataset for column in table.columns)
-        ]
-        about = dataset_name(dataset)
-        own = tuple(board for board in boards if board.dataset == dataset)
-        pages.append(DatasetPage(file_name(dataset), about.title, about.about, own, tuple(shown)))
-    return pages
-
-
-def _reading_order(dataset: str) -> tuple[int, str]:
-    first = FIRST.index(dataset) if dataset in FIRST else len(FIRST)
-    return first, dataset_name(dataset).title.lower()
-
-
-def _compare_pages(pages: Pages, boards: Sequence[Board]) -> Iterator[tuple[str, bytes]]:
-    for board in boards:
-        comparison = comparison_of(board)
-        if comparison is not None:
-            path = f"compare/{board.slug}.html"
-            facts: dict[str, Any] = {"title": dataset_name(board.dataset).title, "split": board.split}
-            slug = file_name(board.dataset)
-            yield path, pages.render("compare.html", path, comparison=comparison, dataset_slug=slug, **facts)
-
-
-def player_pages(pages: Pages, board: Board, clips: Sequence[Clip]) -> Iterator[tuple[str, bytes]]:
-    """The pages of the mask player and their pictures; nothing where there are no clips."""
-    if not clips:
-        return
-    folder = f"player/{board.slug}"
-    names: dict[str, Any] = {
-        "dataset_title": dataset_name(board.dataset).title,
-        "dataset_slug": file_name(board.dataset),
-    }
-    path = f"{folder}/index.html"
-    yield path, pages.render("player_index.html", path, board=board, clips=clips, **names)
-    for clip, newer in zip(clips, [*[one.page for one in clips[1:]], None], strict=True):
-        path = f"{folder}/{clip.page}.html"
-        yield clip.strip.path, clip.strip.content
-        values: dict[str, Any] = {"board": board, "clip": clip, "newer": newer, **names}
-        yield path, pages.render("player.html", path, data=raw(clip.data), player=True, **values)
-
-
 def _entry_pages(
     pages: Pages,
     material: Material,
     boards: Sequence[Board],
     files: dict[str, bytes],
-    clips: Mapping[str, Sequence[Clip]],
+    views: Mapping[str, BoardViews],
 ) -> Iterator[tuple[str, bytes]]:
     rows = {(row.one.folder, row.one.entry.id): row for board in boards for row in board.rows}
     watched = {
-        entry: {clip.video: f"player/{board.slug}/{clip.page}.html" for clip in clips[board.slug]}
+        entry: {clip.video: f"player/{board.slug}/{clip.page}.html" for clip in views[board.slug].clips}
         for board in boards
         for entry in shown_entries(board)
     }
@@ -255,7 +167,8 @@ def _reported_pages(
     tables = material.tables
     for table in tables:
         path = f"reported/{table.id}.html"
-        yield path, pages.render("reported_page.html", path, shown=shown_table(table, of_tables[table.id]))
+        values: dict[str, Any] = {"shown": shown_table(table, of_tables[table.id])}
+        yield path, pages.render("reported_page.html", path, scripts=("tables.js",), **values)
     figures: dict[str, list[dict[str, str | None]]] = {}
     names: dict[str, str] = {}
     for table in tables:
@@ -265,8 +178,8 @@ def _reported_pages(
     for model in sorted(figures):
         path = model_page(model)
         facts = reported_facts(material.models, model)
-        values: dict[str, Any] = {"name": names[model], "figures": figures[model], "facts": facts}
-        yield path, pages.render("reported_model.html", path, **values)
+        values = {"name": names[model], "figures": figures[model], "facts": facts}
+        yield path, pages.render("reported_model.html", path, scripts=("tables.js",), **values)
 
 
 def _figures(table: ReportedTable, row_id: str) -> Iterator[dict[str, str | None]]:
@@ -301,7 +214,15 @@ def _plain_pages(
     }
     yield "index.html", pages.render("index.html", "index.html", datasets=datasets, tables=material.tables)
     sections = protocol_sections()
-    yield "protocols.html", pages.render("protocols.html", "protocols.html", protocols=sections)
+    shared = [
+        (rule.name, [one.rules[index].words for one in sections])
+        for index, rule in enumerate(sections[0].rules)
+    ]
+    rules: dict[str, Any] = {"protocols": sections, "shared_rules": shared}
+    yield "protocols.html", pages.render("protocols.html", "protocols.html", **rules)
+    for one in sections:
+        path = f"protocols/{one.setting}.html"
+        yield path, pages.render("protocol.html", path, protocol=one)
     yield "how-to-read.html", pages.render("how_to_read.html", "how-to-read.html")
     yield "submit.html", pages.render("submit.html", "submit.html")
     shown = [papers[name] for name in sorted(papers)]

@@ -1,4 +1,5 @@
 // The mask player of one clip. Masks are COCO run-length texts, column by column; scores come with the page.
+// Frames are a picture beside the page, or files that the reader chooses; those are read here and sent nowhere.
 
 const COLOURS = { actor: "#2f7fd6", target: "#e08a00" };
 const VIEWS = { outlines: "Outlines", actor: "Errors of the actor", target: "Errors of the target" };
@@ -41,11 +42,11 @@ class Player {
     this.place = place;
     this.clip = JSON.parse(document.getElementById("clip").textContent);
     this.scale = Math.max(1, Math.round(420 / this.clip.width));
-    this.strip = new Image();
-    this.strip.addEventListener("load", () => this.draw());
-    this.strip.src = place.dataset.strip;
+    this.pictures = new Map();  // frame to picture, of frames that the reader chose
     this.playing = 0;
     this.build();
+    if (place.dataset.strip) this.openStrip(place.dataset.strip);
+    else this.askForFrames();
     this.read();
     place.addEventListener("keydown", (event) => this.key(event));
     addEventListener("hashchange", () => this.read());
@@ -60,7 +61,7 @@ class Player {
       ...Object.entries(VIEWS).map(([value, title]) => element("option", { value }, title)));
     this.boxes = new Map(models.map((model) => [model.id,
       element("input", { type: "checkbox", on: change(() => this.limit()) })]));
-    this.range = element("input", { type: "range", min: 0, max: frames - 1, step: 1, "aria-label": "Frame",
+    this.range = element("input", { type: "range", min: 0, max: frames.length - 1, step: 1, "aria-label": "Frame",
       on: { input: () => { this.stop(); this.write(); this.draw(); } } });
     this.play = button("Play", () => this.playing ? this.stop() : this.start());
     this.where = element("output", { class: "count" });
@@ -78,11 +79,88 @@ class Player {
     on.setAttribute("aria-label", "Next frame");
   }
 
+  openStrip(source) {
+    this.strip = new Image();
+    this.strip.addEventListener("load", () => this.draw());
+    this.strip.src = source;
+  }
+
+  // --- frames of the reader's own
+
+  askForFrames() {
+    const chosen = (event) => this.take([...event.target.files]);
+    this.told = element("output", { class: "count" }, "no frames yet: outlines on grey");
+    const folder = element("input", { type: "file", webkitdirectory: true, multiple: true, on: { change: chosen } });
+    const files = element("input", { type: "file", accept: "image/*", multiple: true, on: { change: chosen } });
+    this.place.prepend(element("fieldset", { class: "choice own-frames" },
+      element("legend", {}, "Frames on your disk (they stay there)"),
+      element("label", {}, "A folder: JPEGImages, or this clip's ", folder),
+      element("label", {}, "or the clip's files ", files), this.told));
+  }
+
+  take(files) {
+    const { video, frames } = this.clip;
+    const ending = (path) => path.split("/").slice(-2);
+    const stems = files.filter((one) => /\.(jpe?g|png|webp)$/i.test(one.name)).map((file) => {
+      const [folder, name] = ending(`/${file.webkitRelativePath || file.name}`);
+      return { file, folder, stem: name.replace(/\.[^.]*$/, "") };
+    });
+    const own = stems.filter((one) => one.folder === video);
+    const usable = own.length ? own : stems.every((one) => one.folder === stems[0].folder) ? stems : [];
+    const by = new Map(usable.map((one) => [one.stem, one.file]));
+    this.own = frames.map((name) => by.get(name) ?? null);
+    for (const picture of this.pictures.values()) picture.close();
+    this.pictures = new Map();
+    this.wrong = "";
+    this.tellFrames();
+    this.draw();
+  }
+
+  tellFrames() {
+    const found = this.own.filter(Boolean).length, { video, frames } = this.clip;
+    this.told.textContent = !found ? `none of the chosen files is a frame of ${video} (${frames[0]}.jpg to ${frames.at(-1)}.jpg)`
+      : found < frames.length ? `${found} of ${frames.length} frames found${this.wrong}` : `all ${found} frames found${this.wrong}`;
+  }
+
+  picture(frame) {  // the picture of a frame, or null; one that is read anew draws again when it is there
+    const file = this.own?.[frame];
+    if (!file) return null;
+    const here = this.pictures.get(frame);
+    if (here || this.pictures.has(frame)) return here;
+    this.pictures.set(frame, null);
+    const { width, height } = this.clip, of = this.own;
+    createImageBitmap(file).then((made) => {
+      if (this.own !== of) return made.close();
+      if (made.width !== width || made.height !== height)
+        this.wrong = `; ${file.name} is ${made.width}x${made.height}, the masks are ${width}x${height}: another version of the data?`;
+      this.pictures.set(frame, made);
+      this.tellFrames();
+      this.draw();
+    }, () => {
+      if (this.own !== of) return;
+      this.wrong = `; ${file.name} is not a picture that can be read`;
+      this.tellFrames();
+    });
+    return null;
+  }
+
+  paint(context, frame) {
+    const { width, height } = this.clip, to = [0, 0, width * this.scale, height * this.scale];
+    const own = this.picture(frame);
+    if (this.strip?.complete && this.strip.naturalWidth) context.drawImage(this.strip, frame * width, 0, width, height, ...to);
+    else if (own) context.drawImage(own, ...to);
+    else {
+      context.fillStyle = "#777";
+      context.fillRect(...to);
+    }
+  }
+
   read() {
     const state = readState();
     const ids = this.clip.models.map((one) => one.id);
     const wanted = (state.get("models") ?? "").split(",").filter((id) => ids.includes(id)).slice(0, 3);
-    const first = [...this.clip.models].sort((one, two) => one.sanity - two.sanity).slice(0, 2).map((one) => one.id);
+    const models = this.clip.models.filter((one) => !one.sanity);
+    const first = (models.length ? models : this.clip.models).slice(0, 2).map((one) => one.id);
     const shown = wanted.length || state.has("models") ? wanted : first;
     for (const [id, box] of this.boxes) box.checked = shown.includes(id);
     const expressions = this.clip.expressions;
@@ -117,7 +195,7 @@ class Player {
 
   step(by) {
     const { frames } = this.clip;
-    this.range.value = (Number(this.range.value) + by + frames) % frames;
+    this.range.value = (Number(this.range.value) + by + frames.length) % frames.length;
     this.write();
     this.draw();
   }
@@ -136,7 +214,7 @@ class Player {
   draw() {
     const frame = Number(this.range.value);
     const one = this.clip.expressions.find((each) => each.id === this.sentence.value);
-    this.where.textContent = `frame ${frame + 1} of ${this.clip.frames}`;
+    this.where.textContent = `frame ${frame + 1} of ${this.clip.frames.length}`;
     this.note.textContent = NOTES[this.view.value];
     const names = new Map(this.clip.models.map((model) => [model.id, model.name]));
     this.panes.replaceChildren(this.pane("Truth", one, one.truth, null, frame),
@@ -148,8 +226,7 @@ class Player {
     const canvas = element("canvas", { width: width * scale, height: height * scale, role: "img" });
     const context = canvas.getContext("2d");
     context.imageSmoothingEnabled = false;
-    if (this.strip.complete && this.strip.naturalWidth)
-      context.drawImage(this.strip, frame * width, 0, width, height, 0, 0, width * scale, height * scale);
+    this.paint(context, frame);
     const pixels = (track) => pixelsOf(track?.[frame], height, width);
     const words = [name];
     if (this.view.value === "outlines") {

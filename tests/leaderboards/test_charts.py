@@ -10,10 +10,16 @@ import pytest
 from benchmark.rankings import Place
 from benchmark.statistics import PairedDifference
 from leaderboards.boards import Board, Row, make_boards
-from leaderboards.charts import HEIGHT, WIDTH, Charts, charts_of, difference_sentence, row_name
+from leaderboards.charts import Charts, charts_of, difference_sentence, row_name
 from leaderboards.compare_view import comparison_of
+from leaderboards.reported import read_reported
+from leaderboards.reported_charts import reported_charts
+from leaderboards.reported_models import read_models
+from leaderboards.reported_view import shown_table
+from leaderboards.scatter import HEIGHT, MOST_NAMED, PARAMETERS, WIDTH, Point, scatter
 from leaderboards.site import read_material
 from submissions.model_card import Speed
+from tests.leaderboards.conftest import REPORTED
 
 JUDGED = PairedDifference(2.5, (1.0, 4.0), False, 1.5, 0.99, 100, 10)
 REDRAWN, POINTS = "redrawn sets of videos", "points of J&F, 95% interval"
@@ -117,3 +123,37 @@ def test_a_matrix_says_the_opposite_across_its_diagonal(board: Board) -> None:
 )
 def test_differences_in_words(judged: PairedDifference, sign: int, sentence: str) -> None:
     assert difference_sentence("A", "B", judged, sign, "RVOS") == sentence
+
+
+@pytest.mark.parametrize("count", [2, MOST_NAMED, MOST_NAMED + 1, 400])
+def test_names_of_dots_touch_nothing(count: int) -> None:
+    points = [Point(f"Model number {n}", 1e9 * (1 + n % 7), 40 + n * 37 % 50, None) for n in range(count)]
+    made = scatter("id", "J&F", PARAMETERS, points)
+    assert len(made.dots) + len(made.others) == count
+    assert len(made.dots) == count if count <= MOST_NAMED else all(dot.ahead for dot in made.dots)
+    boxes = []
+    for dot in made.dots:
+        if dot.label is not None:
+            width = 6.7 * len(dot.name)
+            left = dot.label.x - (width if dot.label.anchor == "end" else 0)
+            boxes.append((left, dot.label.y - 10, left + width, dot.label.y + 3))
+    assert boxes and all(one[0] >= 0 and one[2] <= WIDTH for one in boxes)
+    for index, one in enumerate(boxes):
+        for two in boxes[:index]:
+            assert one[2] <= two[0] or two[2] <= one[0] or one[3] <= two[1] or two[3] <= one[1]
+
+
+def test_reported_scores_are_drawn_with_stated_sizes_alone() -> None:
+    tables = {table.id: table for table in read_reported(REPORTED)}
+    models = read_models(REPORTED.parent / "models.json", tables.values())
+    drawn = {name: reported_charts(shown_table(table, ()), models) for name, table in tables.items()}
+    actor, rvos = drawn["interrvos-table-2"]
+    assert [actor.title, rvos.title] == [
+        "InterRVOS-Actor J&F against parameters",
+        "RVOS J&F against parameters",
+    ]
+    assert "LMPM" not in [dot.name for dot in actor.dots]  # nobody states its size
+    assert ("ReVIOSa-4B", "4 B", 74.5) in [(dot.name, dot.value, dot.score) for dot in actor.dots]
+    assert not any(chart.has_intervals for charts in drawn.values() for chart in charts)
+    assert drawn["interrvos-table-3"] == () == drawn["wsrvos-table-1"]  # one size; no sizes
+    assert reported_charts(shown_table(tables["interrvos-table-2"], ()), None) == ()

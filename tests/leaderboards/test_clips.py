@@ -18,11 +18,12 @@ from benchmark.datasets import Dataset, open_dataset
 from benchmark.errors import ProblemCollector, ResultError
 from benchmark.types import Status
 from leaderboards.board_entries import read_board_entries
+from leaderboards.board_pages import board_views, player_pages
 from leaderboards.boards import Board, make_boards
 from leaderboards.clips import Clip, clips_of
 from leaderboards.rendering import Pages
 from leaderboards.shown_masks import FrameScores, ShownMasks, read_shown_masks
-from leaderboards.site import player_pages, read_material
+from leaderboards.site import read_material
 from submissions import receive
 from submissions.answers import Answer
 from submissions.published_masks import MASKS
@@ -58,7 +59,7 @@ def board(received: Path, dataset: Dataset) -> Board:
 
 @pytest.fixture(scope="module")
 def clip(board: Board) -> Clip:
-    return next(clips_of(board))
+    return next(clips_of(board, {}))
 
 
 def test_a_clip_holds_truth_answers_and_frames(clip: Clip, dataset: Dataset) -> None:
@@ -69,17 +70,17 @@ def test_a_clip_holds_truth_answers_and_frames(clip: Clip, dataset: Dataset) -> 
     for one in data["expressions"]:
         answer = one["answers"][model["id"]]
         assert answer["actor"] == one["truth"]["actor"] and answer["target"] is None
-        assert answer["scores"]["actor"] == [[100] * data["frames"]] * 2
+        assert answer["scores"]["actor"] == [[100] * len(data["frames"])] * 2
     picture = Image.open(io.BytesIO(clip.strip.content))
-    assert picture.size == (data["width"] * data["frames"], data["height"])
+    assert picture.size == (data["width"] * len(data["frames"]), data["height"])
     assert not set("<>&") & set(clip.data)
 
 
 def test_other_data_and_rows_without_masks_have_no_clips(board: Board) -> None:
-    assert next(clips_of(dataclasses.replace(board, digest="another")), None) is None
-    assert next(clips_of(dataclasses.replace(board, dataset="interrvos")), None) is None
+    assert next(clips_of(dataclasses.replace(board, digest="another"), {}), None) is None
+    assert next(clips_of(dataclasses.replace(board, dataset="interrvos"), {}), None) is None
     bare = dataclasses.replace(board.rows[0], one=dataclasses.replace(board.rows[0].one, shown=None))
-    assert next(clips_of(dataclasses.replace(board, rows=(bare,))), None) is None
+    assert next(clips_of(dataclasses.replace(board, rows=(bare,)), {}), None) is None
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def browser() -> Iterator[Any]:
 def test_the_player_scrubs_and_keeps_its_place(
     browser: Any, board: Board, clip: Clip, tmp_path: Path
 ) -> None:
-    files = dict(player_pages(Pages("0" * 64), board, [clip]))
+    files = dict(player_pages(Pages("0" * 64), board_views(board, (clip,))))
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)

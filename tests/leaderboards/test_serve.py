@@ -8,7 +8,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from benchmark.errors import InputError
+from benchmark.errors import InputError, UsageError
 from leaderboards import serve
 from leaderboards.site import read_material, site_files
 from leaderboards.site_files import write_site
@@ -29,7 +29,13 @@ def test_a_folder_without_a_site_is_refused(tmp_path: Path) -> None:
         serve.main(["--site", str(tmp_path)])
 
 
-@pytest.mark.parametrize("port", [70_000, -1])
-def test_a_port_that_does_not_exist_is_refused(tmp_path: Path, port: int) -> None:
+@pytest.mark.parametrize("port", ["99999", "-1"])
+def test_a_port_that_does_not_exist_is_a_usage_error(port: str) -> None:
+    with pytest.raises(UsageError, match="no port") as caught:
+        serve.main(["--port", port])
+    assert caught.value.exit_code == 2
+
+
+def test_an_address_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot listen here"):
-        serve.make_server(tmp_path, "127.0.0.1", port)
+        serve.make_server(tmp_path, "203.0.113.1", 0)
