@@ -94,8 +94,8 @@ class Player {
     const files = element("input", { type: "file", accept: "image/*", multiple: true, on: { change: chosen } });
     this.place.prepend(element("fieldset", { class: "choice own-frames" },
       element("legend", {}, "Frames on your disk (they stay there)"),
-      element("label", {}, "A folder: JPEGImages, or this clip's ", folder),
-      element("label", {}, "or the clip's files ", files), this.told));
+      element("label", {}, "The folder JPEGImages, or the one of this clip ", folder),
+      element("label", {}, "or its files one by one ", files), this.told));
   }
 
   take(files) {
@@ -107,6 +107,7 @@ class Player {
     });
     const own = stems.filter((one) => one.folder === video);
     const usable = own.length ? own : stems.every((one) => one.folder === stems[0].folder) ? stems : [];
+    this.doubt = usable.length && !own.length && usable[0].folder ? `; their folder is called ${usable[0].folder}, the clip ${video}` : "";
     const by = new Map(usable.map((one) => [one.stem, one.file]));
     this.own = frames.map((name) => by.get(name) ?? null);
     for (const picture of this.pictures.values()) picture.close();
@@ -118,8 +119,9 @@ class Player {
 
   tellFrames() {
     const found = this.own.filter(Boolean).length, { video, frames } = this.clip;
+    const doubts = this.doubt + this.wrong;
     this.told.textContent = !found ? `none of the chosen files is a frame of ${video} (${frames[0]}.jpg to ${frames.at(-1)}.jpg)`
-      : found < frames.length ? `${found} of ${frames.length} frames found${this.wrong}` : `all ${found} frames found${this.wrong}`;
+      : found < frames.length ? `${found} of ${frames.length} frames found${doubts}` : `all ${found} frames found${doubts}`;
   }
 
   picture(frame) {  // the picture of a frame, or null; one that is read anew draws again when it is there
