@@ -39,9 +39,7 @@ def lines(root: Path) -> list[Any]:
 def test_clips_are_shown_without_frames(kept: Path) -> None:
     files = site_files(read_material(kept))
     names = [name for name in files if name.startswith("player/interrvos-val/")]
-    assert len(names) == len(
-        lines(kept)
-    )  # a line about the data; a page of all clips
+    assert len(names) == len(lines(kept))  # a line about the data; a page of all clips
     assert not [name for name in files if name.endswith((".webp", ".jpg", ".png"))]
     assert b"data-strip" not in b"".join(files[name] for name in names)
     assert files == site_files(read_material(kept))
