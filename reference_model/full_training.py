@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -114,6 +115,7 @@ def train_step(session: Session, passes: Iterator[Pass]) -> dict[str, float] | N
     sums: dict[str, float] = {}
     bad: str | None = None
     names: list[str] = []
+    accelerator.step = 0  # accelerate counts passes; a step that was left out may have ended early
     for number in range(session.passes):
         samples = next(passes)  # also after a bad pass: the order of the samples goes on
         _report_unreadable(session, samples)
@@ -122,21 +124,21 @@ def train_step(session: Session, passes: Iterator[Pass]) -> dict[str, float] | N
         readable = [one for one in samples if isinstance(one, Sample)]
         names += [one.name for one in readable]
         seed_pass(session, number * accelerator.num_processes + accelerator.process_index)
-        with session.unsynchronised(number == session.passes - 1):
+        with accelerator.accumulate(session.wrapped):
             try:
                 batch = make_batch(readable, session.room.model, tuning).to(accelerator.device)
                 terms = session.wrapped(batch)
                 bad = _bad_pass(session, terms, [one.name for one in readable])
                 if bad is None:
-                    accelerator.backward(terms["loss"] / session.passes)
+                    accelerator.backward(terms["loss"])  # divided by the passes of a step in there
             except (torch.OutOfMemoryError, MemoryError) as error:
                 raise _out_of_memory(session, readable) from error
         for name, term in terms.items():
             sums[name] = sums.get(name, 0.0) + float(term.detach()) / session.passes
     if bad is None:
         parameters = list(trained_parameters(session.wrapped).values())
-        norm = float(accelerator.clip_grad_norm_(parameters, tuning.clip_gradient))
-        if norm == norm and norm != float("inf"):
+        norm = _whole(accelerator.clip_grad_norm_(parameters, tuning.clip_gradient))
+        if math.isfinite(norm):
             session.optimizer.step()
         else:
             _leave_out(session, names, f"the gradient is {norm}")
@@ -148,6 +150,11 @@ def train_step(session: Session, passes: Iterator[Pass]) -> dict[str, float] | N
     means = _over_processes(session, sums)
     progress.remember(means["loss"])
     return means
+
+
+def _whole(norm: Any) -> float:
+    """The norm of gradients that may be spread over processes."""
+    return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
 
 
 def _bad_pass(session: Session, terms: Mapping[str, Any], names: list[str]) -> str | None:

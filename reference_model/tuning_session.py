@@ -6,7 +6,6 @@ The same code runs alone, under `torchrun` and under `accelerate launch` (DDP, F
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from benchmark.errors import CheckpointError, EnvironmentProblem, UsageError
 from reference_model.conversation_batches import shorten_expression, sizes_of
 from reference_model.dataset_mix import Feed, Mix, Sample, Unreadable
 from reference_model.full_recipes import tuning_of
-from reference_model.lora import trained_parameters
+from reference_model.lora import set_types, trained_parameters
 from reference_model.tuning_config import Precision
 from reference_model.tuning_model import TuningModel
 from reference_model.tuning_run import Progress
@@ -54,12 +53,10 @@ class Session:
 
     @property
     def sharded(self) -> bool:
-        """Whether the weights or the moments of the optimizer are spread over processes."""
-        return _kind(self.accelerator) in ("FSDP", "DEEPSPEED")
+        """Whether the weights are spread over processes."""
+        from torch.distributed.tensor import DTensor
 
-    def unsynchronised(self, last: bool) -> AbstractContextManager[Any]:
-        """Gradients are exchanged in the last pass of a step only."""
-        return nullcontext() if last else self.accelerator.no_sync(self.wrapped)
+        return any(isinstance(one, DTensor) for one in self.wrapped.parameters())
 
 
 def make_accelerator(precision: Precision, device: str) -> Accelerator:
@@ -112,6 +109,9 @@ def open_session(
             expected=f"videos per step that divide by {tuning.videos_per_pass} x {processes} processes",
             found=str(tuning.videos_per_step),
         )
+    accelerator.gradient_accumulation_steps = passes
+    if str(accelerator.distributed_type.value) == "FSDP":
+        set_types(model, torch.float32)  # sharded weights are of one type; FSDP itself computes in another
     if tuning.checkpoint_activations:
         model.vision_language.checkpoint_activations()
     feed = Feed(tuning, sizes_of(model), recipe.model.tokens, lambda text: shorten_expression(text, model))
@@ -244,7 +244,3 @@ def whole_weights(session: Session) -> dict[str, Tensor]:
 
         return gathered_weights(session)
     return own_weights(session.room.model)
-
-
-def _kind(accelerator: Accelerator) -> str:
-    return str(accelerator.distributed_type.value)
