@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reference_model.vision_language import VisionLanguage
+from reference_model.vision_language import PackedReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,13 @@ class Prefix:
     Attributes:
         cache: keys and values of every layer, of one row.
         length: tokens in it.
+        shown: visual tokens among them.
     """
 
     cache: Any
     length: int
     device: torch.device
+    shown: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +65,24 @@ class Written:
 
 
 @torch.no_grad()
-def read_prefix(language: VisionLanguage, frames_ids: Sequence[int], visual_1FPD: Tensor) -> Prefix:
+def read_prefix(language: PackedReader, frames_ids: Sequence[int], visual_1FPD: Tensor) -> Prefix:
     """Read the frames of a video."""
     device = visual_1FPD.device
     ids = torch.tensor([list(frames_ids)], device=device)
-    cache = language.internvl.model.language_model(
-        inputs_embeds=language._embed(ids, visual_1FPD),
-        position_ids=torch.arange(len(frames_ids), device=device)[None],
+    cache = language.language_model(
+        inputs_embeds=language.embed(ids, visual_1FPD),
+        position_ids=language.places(ids, torch.arange(len(frames_ids), device=device)[None]),
         use_cache=True,
     ).past_key_values
-    return Prefix(cache, len(frames_ids), device)
+    return Prefix(cache, len(frames_ids), device, list(frames_ids).count(language.image_token_id))
 
 
 @torch.no_grad()
 def write_answers(
-    language: VisionLanguage, prefix: Prefix, questions: Sequence[Sequence[int]], ends: Ends
+    language: PackedReader, prefix: Prefix, questions: Sequence[Sequence[int]], ends: Ends
 ) -> list[Written]:
     """Answer N questions together; the prefix can be used again."""
-    text, count, device = language.internvl.model.language_model, len(questions), prefix.device
+    text, count, device = language.language_model, len(questions), prefix.device
     cache = copy.deepcopy(prefix.cache)
     cache.batch_repeat_interleave(count)
     longest = max(len(question) for question in questions)
@@ -95,9 +97,9 @@ def write_answers(
     ended = [False] * count
     for step in range(ends.most + 1):
         last = text(
-            inputs_embeds=language.internvl.get_input_embeddings()(ids),
+            inputs_embeds=language.embeddings(ids),
             attention_mask=mask.long(),
-            position_ids=position,
+            position_ids=language.places(ids, position, prefix.shown),
             past_key_values=cache,
             use_cache=True,
         ).last_hidden_state[:, -1]

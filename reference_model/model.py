@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from benchmark.errors import CheckpointError
 from reference_model.attention_rows import indices
-from reference_model.config import ModelConfig
+from reference_model.config import LanguageFamily, ModelConfig, VisionLanguageConfig
 from reference_model.mask_decoder import PromptedMaskDecoder
 from reference_model.prompts import (
     RoleAnswer,
@@ -30,7 +30,7 @@ from reference_model.prompts import (
     question_text,
     special_tokens,
 )
-from reference_model.vision_language import Packed, Read, VisionLanguage, pack
+from reference_model.vision_language import Packed, PackedReader, Read, VisionLanguage, pack
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -63,6 +63,17 @@ class Taught:
         return self.read.hidden_BLD[clip, token]
 
 
+def build_reader(
+    config: VisionLanguageConfig, vocabulary: int, image_token_id: int, padding_id: int
+) -> PackedReader:
+    """The vision-language side of a family with random weights."""
+    if config.family is LanguageFamily.QWEN2_5_VL:
+        from reference_model.qwen_vision_language import QwenVisionLanguage
+
+        return QwenVisionLanguage(config, vocabulary, image_token_id, padding_id)
+    return VisionLanguage(config, vocabulary, image_token_id, padding_id)
+
+
 class Reviosa(nn.Module):
     """The whole model.
 
@@ -86,7 +97,7 @@ class Reviosa(nn.Module):
             )
         self.actor_id, self.target_id = vocabulary[names.actor], vocabulary[names.target]
         self.end_id, self.padding_id = vocabulary[names.turn_end], vocabulary[names.padding]
-        self.vision_language = VisionLanguage(
+        self.vision_language = build_reader(
             config.vision_language, len(tokenizer), vocabulary[names.image], self.padding_id
         )
         width, prompt = config.vision_language.width, config.mask_decoder.width

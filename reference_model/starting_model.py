@@ -87,7 +87,7 @@ def _pretrained(recipe: Recipe, language: Path, sam2: Path) -> tuple[Reviosa, Re
     tokenizer.add_tokens(
         [one for one in ADDED_TOKENS if one not in tokenizer.get_vocab()], special_tokens=True
     )
-    words = read_folder(language)
+    words = {_native_name(name): one for name, one in read_folder(language).items()}
     masks = read_folder(sam2)
     rows = _rows(words, language)
     model_config = _found_sizes(recipe.model, max(rows, len(tokenizer)), "lm_head.weight" not in words, masks)
@@ -96,6 +96,14 @@ def _pretrained(recipe: Recipe, language: Path, sam2: Path) -> tuple[Reviosa, Re
     fill_weights(native, _with_new_rows(words, native, rows), str(language))
     fill_weights(model.mask_decoder.sam2, masks, str(sam2))
     return model, replace(recipe, model=model_config)
+
+
+def _native_name(name: str) -> str:
+    """The name in the native class; folders of Qwen2.5-VL on the Hub have the names of an older one."""
+    if name.startswith("visual."):
+        return f"model.{name}"
+    old = name.startswith("model.") and name.split(".")[1] in ("layers", "embed_tokens", "norm")
+    return f"model.language_{name}" if old else name
 
 
 def _found_sizes(config: ModelConfig, vocabulary: int, tied: bool, sam2: Mapping[str, Tensor]) -> ModelConfig:

@@ -11,8 +11,10 @@ Legend of shape suffixes:
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -142,64 +144,61 @@ class Read:
         return None if self.seen is None else self.seen.input_BLD
 
 
-class VisionLanguage(nn.Module):
-    """InternVL: reads packed clips. It answers questions in `generation.py`."""
+class PackedReader(nn.Module, ABC):
+    """The vision-language side as the rest of the model uses it; one final class per family of transformers.
 
-    def __init__(
-        self, config: VisionLanguageConfig, vocabulary: int, image_token_id: int, padding_id: int
-    ) -> None:
-        super().__init__()
-        self.config = config
-        self.image_token_id = image_token_id
-        self.padding_id = padding_id
-        self.internvl = build_internvl(config, vocabulary, image_token_id, padding_id)
+    Attributes:
+        image_token_id: id of the token that stands for a visual token.
+        padding_id: id of padding.
+    """
+
+    image_token_id: int
+    padding_id: int
 
     @property
+    @abstractmethod
     def native(self) -> nn.Module:
         """The class of transformers, whose names a folder of weights has."""
-        model: nn.Module = self.internvl
-        return model
+
+    @property
+    @abstractmethod
+    def connector(self) -> nn.Module:
+        """What turns patches of a frame into visual tokens (`mlp1` in the original code)."""
+
+    @abstractmethod
+    def visual_tokens(self, pixels_BFCSS: Tensor) -> Tensor:
+        """Visual tokens (B, F, P, D) of frames, normalised by ImageNet mean and deviation."""
+
+    @abstractmethod
+    def places(self, ids_BL: Tensor, position_BL: Tensor, shown: int = 0) -> Tensor:
+        """Position numbers as the language model wants them.
+
+        Args:
+            position_BL: numbers of the tokens, one after the other.
+            shown: visual tokens that were read before these tokens.
+        """
 
     @property
     def language_model(self) -> nn.Module:
         """The decoder layers, without the head."""
-        layers: nn.Module = self.internvl.model.language_model
+        layers: nn.Module = self.native.model.language_model
         return layers
 
     @property
     def embeddings(self) -> nn.Module:
         """What turns token ids into vectors."""
-        table: nn.Module = self.internvl.get_input_embeddings()
+        table: nn.Module = self.native.get_input_embeddings()
         return table
 
     @property
     def head(self) -> nn.Module:
         """What scores the next token."""
-        head: nn.Module = self.internvl.lm_head
+        head: nn.Module = self.native.lm_head
         return head
-
-    @property
-    def connector(self) -> nn.Module:
-        """What turns patches of a frame into visual tokens (`mlp1` in the original code)."""
-        connector: nn.Module = self.internvl.model.multi_modal_projector
-        return connector
 
     def checkpoint_activations(self) -> None:
         """Compute the inside of each decoder layer again in the backward pass instead of keeping it."""
-        checkpoint_layers(self.internvl.model.language_model)
-
-    def visual_tokens(self, pixels_BFCSS: Tensor) -> Tensor:
-        """Visual tokens (B, F, P, D) of normalised frames."""
-        batch, frames = pixels_BFCSS.shape[:2]
-        vision = self.internvl.model.config
-        output = self.internvl.model.get_image_features(
-            pixels_BFCSS.flatten(0, 1),
-            vision_feature_layer=vision.vision_feature_layer,
-            vision_feature_select_strategy=vision.vision_feature_select_strategy,
-            return_dict=True,
-        )
-        tokens: Tensor = output.pooler_output
-        return tokens.unflatten(0, (batch, frames))
+        checkpoint_layers(self.language_model)
 
     def read(self, packed: Packed, visual_BFPD: Tensor, attention_layer: int | None = None) -> Read:
         """Hidden states of packed clips; `attention_layer` asks for what that layer worked with, too."""
@@ -215,11 +214,11 @@ class VisionLanguage(nn.Module):
         return [Read(hidden_BLD, one) for one in seen]
 
     def _pass(self, packed: Packed, visual_BFPD: Tensor) -> Tensor:
-        output = self.internvl.model.language_model(
-            inputs_embeds=self._embed(packed.ids_BL, visual_BFPD),
+        output = self.language_model(
+            inputs_embeds=self.embed(packed.ids_BL, visual_BFPD),
             # Causal order alone is the fused kernel's own; padding comes last and is read by nobody.
             attention_mask=None if packed.plain else packed.attention_mask(),
-            position_ids=packed.position_BL,
+            position_ids=self.places(packed.ids_BL, packed.position_BL),
             use_cache=False,
         )
         hidden_BLD: Tensor = output.last_hidden_state
@@ -227,7 +226,7 @@ class VisionLanguage(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of the next token."""
-        scores: Tensor = self.internvl.lm_head(hidden)
+        scores: Tensor = self.head(hidden)
         return scores
 
     def attention_rows(self, read: Read, layer: int, heads: Sequence[int], rows_R2: Tensor) -> Tensor:
@@ -240,11 +239,51 @@ class VisionLanguage(nn.Module):
             raise ValueError("read() was not asked for this layer")
         return attention_rows(read.seen, heads, rows_R2)
 
-    def _layers(self) -> Sequence[nn.Module]:
-        layers: Sequence[nn.Module] = self.internvl.model.language_model.layers
-        return layers
-
-    def _embed(self, ids_BL: Tensor, visual_BFPD: Tensor) -> Tensor:
-        words = self.internvl.get_input_embeddings()(ids_BL)
+    def embed(self, ids_BL: Tensor, visual_BFPD: Tensor) -> Tensor:
+        """Vectors (B, L, D) of tokens, with the visual tokens in their places."""
+        words = self.embeddings(ids_BL)
         here = (ids_BL == self.image_token_id)[..., None]
         return words.masked_scatter(here, visual_BFPD.to(words.dtype))
+
+    def _layers(self) -> Sequence[nn.Module]:
+        layers: Sequence[nn.Module] = self.language_model.layers
+        return layers
+
+
+@final
+class VisionLanguage(PackedReader):
+    """InternVL: reads packed clips. It answers questions in `generation.py`."""
+
+    def __init__(
+        self, config: VisionLanguageConfig, vocabulary: int, image_token_id: int, padding_id: int
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.image_token_id = image_token_id
+        self.padding_id = padding_id
+        self.internvl = build_internvl(config, vocabulary, image_token_id, padding_id)
+
+    @property
+    def native(self) -> nn.Module:
+        model: nn.Module = self.internvl
+        return model
+
+    @property
+    def connector(self) -> nn.Module:
+        connector: nn.Module = self.internvl.model.multi_modal_projector
+        return connector
+
+    def visual_tokens(self, pixels_BFCSS: Tensor) -> Tensor:
+        batch, frames = pixels_BFCSS.shape[:2]
+        vision = self.internvl.model.config
+        output = self.internvl.model.get_image_features(
+            pixels_BFCSS.flatten(0, 1),
+            vision_feature_layer=vision.vision_feature_layer,
+            vision_feature_select_strategy=vision.vision_feature_select_strategy,
+            return_dict=True,
+        )
+        tokens: Tensor = output.pooler_output
+        return tokens.unflatten(0, (batch, frames))
+
+    def places(self, ids_BL: Tensor, position_BL: Tensor, shown: int = 0) -> Tensor:
+        return position_BL

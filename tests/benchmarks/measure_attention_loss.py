@@ -161,7 +161,7 @@ def eager_pass(case: Case) -> tuple[Tensor, Tensor]:
     internvl = case.model.internvl
     internvl.set_attn_implementation("eager")
     try:
-        embedded = case.model._embed(case.packed.ids_BL, case.visual_1FPD)
+        embedded = case.model.embed(case.packed.ids_BL, case.visual_1FPD)
         allowed = case.packed.attention_mask()
         nowhere = torch.finfo(embedded.dtype).min
         output = internvl.model.language_model(

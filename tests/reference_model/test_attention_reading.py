@@ -47,7 +47,7 @@ def test_rows_equal_eager_attention_in_every_layer(predictor):
             position = ids.shape[1] - len(written) + written.index(model.role_ids[list(Role).index(row.role)])
             with torch.inference_mode():
                 eager = internvl.model.language_model(
-                    inputs_embeds=model.vision_language._embed(ids, visual), output_attentions=True
+                    inputs_embeds=model.vision_language.embed(ids, visual), output_attentions=True
                 ).attentions
             whole = torch.stack([one[0, :, position] for one in eager]).numpy()
             at_visual = (ids[0] == model.vision_language.image_token_id).numpy()

@@ -60,7 +60,7 @@ def test_two_processes_give_the_gradients_and_weights_of_one(both, kind):
     assert set(tensors) == set(expected)
     for name, one in expected.items():
         # Keys may all move together without any effect: the gradient of their bias is rounding noise, which
-        # AdamW scales up to a step. The moments, which are made of the gradients alone, show that it is noise.
+        # AdamW scales up to a step. The moments, made of the gradients alone, show that it is noise.
         if not (name.startswith("trained.") and name.endswith("k_proj.bias")):
             atol = 1e-7 if name.startswith("optimizer.") else 2e-6
             torch.testing.assert_close(tensors[name], one, rtol=1e-3, atol=atol, msg=name)

@@ -80,7 +80,7 @@ def eager_rows(model, taught, pixels, layer: int) -> torch.Tensor:
         mask = torch.where(taught.packed.attention_mask(), 0.0, torch.finfo(torch.float32).min)
         visual = model.vision_language.visual_tokens(pixels)
         attentions = internvl.model.language_model(
-            inputs_embeds=model.vision_language._embed(taught.packed.ids_BL, visual),
+            inputs_embeds=model.vision_language.embed(taught.packed.ids_BL, visual),
             attention_mask=mask,
             position_ids=taught.packed.position_BL,
             output_attentions=True,
