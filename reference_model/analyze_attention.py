@@ -212,9 +212,16 @@ def _digest(predictor: Predictor) -> str | None:
 
 
 def _trained(recipe: Recipe) -> AttentionLossConfig | None:
-    """The layer and heads that the attention mask loss trained, if it had a weight."""
-    used = any(stage.weights.attention for stage in recipe.training.stages)
-    return recipe.training.attention_loss if used else None
+    """The layer and heads that the attention mask loss trained, if it had a weight.
+
+    A recipe that says nothing of its training is that of a released model: those had the loss.
+    """
+    training = recipe.training
+    if training.tuning is not None:
+        used = training.tuning.weights.attention > 0
+    else:
+        used = not training.stages or any(stage.weights.attention for stage in training.stages)
+    return training.attention_loss if used else None
 
 
 def _write_tables(folder: Path, found: Mapping[str, Sequence[ClipAttention]]) -> None:

@@ -9,9 +9,16 @@ import pytest
 import torch
 
 from benchmark.errors import CheckpointError, DatasetError, OutputError, UsageError
-from reference_model import analyze_attention, predict, training_data
-from reference_model.checkpoint import save_checkpoint
-from reference_model.config import StageKind
+from reference_model import (
+    analyze_attention,
+    convert,
+    predict,
+    released_recipes,
+    sam2_weights,
+    training_data,
+)
+from reference_model.checkpoint import load_checkpoint, save_checkpoint
+from reference_model.config import AttentionLossConfig, StageKind
 from reference_model.predict import Predictor
 from tests.reference_model.mini_reviosa import (
     ClipList,
@@ -21,7 +28,8 @@ from tests.reference_model.mini_reviosa import (
     square_clip,
     stage,
 )
-from tests.reference_model.test_predict import talkative_model
+from tests.reference_model.original_checkpoints import SMALL_SAM2, small_recipe, write_released
+from tests.reference_model.test_predict import made_talkative, talkative_model
 
 
 @pytest.fixture
@@ -111,3 +119,38 @@ def test_a_recipe_that_holds_no_clip_back_needs_a_split(checkpoint, tmp_path, mo
         run(tmp_path / "all", tmp_path)
     assert run(tmp_path / "all", tmp_path, "--split", "val", "--clips", "1", "--figures", "0") == 0
     assert not list((tmp_path / "out").glob("maps-*"))
+
+
+@pytest.mark.parametrize("template", ["qwen_chat", "phi3_chat"])
+def test_a_converted_released_checkpoint(tmp_path, monkeypatch, capsys, template):
+    """Released names, tokens and words; random weights, which write no tokens by themselves."""
+    monkeypatch.setitem(sam2_weights.SIZES, "small", SMALL_SAM2)
+    recipe = small_recipe()
+    training = dataclasses.replace(recipe.training, attention_loss=AttentionLossConfig(1, (0, 3)))
+    monkeypatch.setitem(
+        released_recipes.RELEASED, "small", lambda: dataclasses.replace(recipe, training=training)
+    )
+    source = write_released(tmp_path / "released", template=template)
+    convert.main(["--released", str(source), "--output", str(tmp_path / "ours")])
+
+    def load(checkpoint, device):
+        loaded = load_checkpoint(checkpoint)
+        return Predictor(made_talkative(loaded.model), torch.device(device), loaded)
+
+    monkeypatch.setattr(predict, "load_predictor", load)
+    clips = ClipList([square_clip(6, (32, 64), looks=False)])
+    monkeypatch.setattr(training_data, "open_source", lambda *_: clips)
+    assert run(tmp_path / "ours", tmp_path, "--clips", "1", "--split", "val", "--figures", "1") == 0
+    out = tmp_path / "out"
+    summary = json.loads((out / "summary.json").read_text())
+    sizes = recipe.model.vision_language
+    vision = summary["models"]["checkpoint"]["actor"]["vision_by_layer_and_head"]
+    text = summary["models"]["checkpoint"]["actor"]["text_by_layer_and_head"]
+    assert (len(vision), len(vision[0])) == (sizes.layers, sizes.heads)
+    # The two shares of every layer and head are all there is.
+    for one, other in zip(vision, text, strict=True):
+        assert [a + b for a, b in zip(one, other, strict=True)] == pytest.approx([1] * sizes.heads, abs=1e-5)
+    assert (out / "maps-0.png").exists() and (out / "mask-region.png").exists()
+    # The released models were trained with the loss, and the command says so.
+    assert (summary["trained"]["layer"], summary["trained"]["heads"]) == (1, [0, 3])
+    assert "to choose what to train, analyse a model that was trained without it" in capsys.readouterr().out

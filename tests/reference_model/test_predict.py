@@ -28,7 +28,10 @@ EXPRESSIONS = (
 
 def talkative_model(config=None):
     """Random weights that write both role tokens: the actor's first, then the target's, then the end."""
-    model = build_mini(config)
+    return made_talkative(build_mini(config))
+
+
+def made_talkative(model):
     chain = (model.actor_id, model.target_id, model.end_id)
     logits = model.vision_language.logits
 
