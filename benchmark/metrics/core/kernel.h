@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "vector.h"
+#include "numbers.h"
 
 /* How the bit lines of a box lie in memory.
  *
@@ -23,6 +24,10 @@
  *
  * Both hold for any order of steps: a bit that goes some way past an edge and comes back to where it counts
  * takes that way twice, and all steps together are no more than the radius.
+ *
+ * In a tile of several vectors neighbouring words lie in different vectors, at the same place: with two, the
+ * even words and the odd ones. So what moves from word to word when bits are shifted need not be moved within
+ * vectors. `slot_of` says where a word is.
  */
 typedef struct {
     int32_t lines, bits;
@@ -59,9 +64,8 @@ typedef struct {
     int32_t *place[2], *left;
     int32_t places[2];
     uint64_t *mask[2];
-    ptrdiff_t column_words; /* from a column's masks to the next; 0 where they take turns in one place */
     int outlined;           /* sides, the truth first, whose border is there already */
-    int32_t first_tile, last_tile; /* where the sides without one may have bits */
+    int32_t first_tile[2], last_tile[2]; /* where a side may have bits; elsewhere its border is cleared */
     uint64_t *reach[2];
     uint8_t *known;
 } maps;
@@ -133,13 +137,13 @@ static void clear_words(uint64_t *words, uint64_t count) {
 #endif
 }
 
-/* Room for all maps of a layout, or, if there are predictions that take turns, of one column; masks and the lines around
+/* Room for the maps of one column, all columns and predictions taking turns in it; masks and the lines around
  * borders are cleared. */
 static bool prepare_maps(workspace *scratch, const layout *shape, int radius, size_t predictions, maps *map) {
     const uint64_t tile_words = (uint64_t)shape->tile_words, tiles = (uint64_t)shape->tiles;
     /* One tile more, for the line beyond the last. */
     const uint64_t column_words = (tiles + 1) * tile_words;
-    const uint64_t mask_words = column_words * (predictions ? 1 : (uint64_t)shape->columns);
+    const uint64_t mask_words = column_words;
     const uint64_t reach_words = predictions > 1 ? tiles * tile_words : 0;
     const uint64_t around = ((uint64_t)radius * (uint64_t)shape->stride / tile_words + 1) * tile_words;
     const uint64_t border_words = tiles * tile_words + 2 * around;
@@ -149,10 +153,7 @@ static bool prepare_maps(workspace *scratch, const layout *shape, int radius, si
     int32_t *lists = reserve(&scratch->work, (3 * 4 + 1) * (tiles + 1));
     if (!all || !lists) return false;
     clear_words(all, 2 * mask_words);
-    map->column_words = predictions ? 0 : (ptrdiff_t)column_words;
     map->outlined = 0;
-    map->first_tile = 0;
-    map->last_tile = shape->tiles - 1;
     map->known = predictions > 1 ? (uint8_t *)(lists + 3 * (tiles + 1)) : NULL;
     for (int kind = 0; kind < 2; kind++)
         map->reach[kind] = all + 2 * mask_words + 2 * border_words + (uint64_t)kind * reach_words;
@@ -168,43 +169,60 @@ static bool prepare_maps(workspace *scratch, const layout *shape, int radius, si
     return true;
 }
 
+/* Where word number `word` of a line is, whose tiles have so many vectors (1, 2, 4 or 8). */
+INLINE uint32_t slot_of(uint32_t word, const uint32_t vectors) {
+    return word % vectors * VECTOR_WORDS + word / vectors;
+}
+
 /* Sets bits from <= i < end of a line. */
-INLINE void fill_words(uint64_t *line, int32_t from, int32_t end) {
+INLINE void fill_words(uint64_t *line, const uint32_t vectors, int32_t from, int32_t end) {
     if (from >= end) return;
-    const int32_t first_word = from >> 6, last_word = (end - 1) >> 6;
+    const uint32_t first_word = (uint32_t)from >> 6, last_word = (uint32_t)(end - 1) >> 6;
     const uint64_t head = ~UINT64_C(0) << (from & 63), tail = ~UINT64_C(0) >> (63 - ((end - 1) & 63));
     if (first_word == last_word) {
-        line[first_word] |= head & tail;
+        line[slot_of(first_word, vectors)] |= head & tail;
         return;
     }
-    line[first_word] |= head;
-    for (int32_t k = first_word + 1; k < last_word; k++) line[k] = ~UINT64_C(0);
-    line[last_word] |= tail;
+    line[slot_of(first_word, vectors)] |= head;
+    for (uint32_t k = first_word + 1; k < last_word; k++) line[slot_of(k, vectors)] = ~UINT64_C(0);
+    line[slot_of(last_word, vectors)] |= tail;
 }
 
 /* Sets the bits of a tile that lie within from <= i < end, which may be outside of it. */
-static void fill_tile(uint64_t *words, int32_t from, int32_t end) {
+static void fill_tile(uint64_t *words, uint32_t vectors, int32_t from, int32_t end) {
     if (from < 0) from = 0;
     if (end > 64 * LONGEST_TILE) end = 64 * LONGEST_TILE;
-    fill_words(words, from, end);
+    switch (vectors) {
+#if VECTOR_WORDS <= 4
+        case 2: fill_words(words, 2, from, end); break;
+#endif
+#if VECTOR_WORDS <= 2
+        case 4: fill_words(words, 4, from, end); break;
+#endif
+#if VECTOR_WORDS == 1
+        case 8: fill_words(words, 8, from, end); break;
+#endif
+        default: fill_words(words, 1, from, end);
+    }
 }
 
 static column column_of(const layout *shape, const maps *map, int32_t k) {
     column own;
     const int32_t first = shape->first_bit - k * CORE_BITS, end = first + shape->bits;
     const ptrdiff_t last_tile = (ptrdiff_t)(shape->tiles - 1) * shape->tile_words;
+    const uint32_t vectors = (uint32_t)shape->tile_words / VECTOR_WORDS;
     memset(&own, 0, sizeof own);
     for (int32_t word = 0; word < shape->tile_words; word += shape->stride) {
         const bool exists = last_tile + word < (ptrdiff_t)shape->lines * shape->stride;
-        fill_tile(own.valid + word, first, end);
-        if (exists) fill_tile(own.valid_at_end + word, first, end);
-        if (shape->ends_bits) fill_tile(own.last_row + word, end - 1, end);
+        fill_tile(own.valid + word, vectors, first, end);
+        if (exists) fill_tile(own.valid_at_end + word, vectors, first, end);
+        if (shape->ends_bits) fill_tile(own.last_row + word, vectors, end - 1, end);
     }
     if (shape->columns > 1)
-        fill_tile(own.core, 64, 64 + CORE_BITS);
+        fill_tile(own.core, vectors, 64, 64 + CORE_BITS);
     else
         memset(own.core, 0xff, sizeof own.core);
-    for (int side = 0; side < 2; side++) own.mask[side] = map->mask[side] + k * map->column_words;
+    for (int side = 0; side < 2; side++) own.mask[side] = map->mask[side];
     return own;
 }
 
@@ -231,8 +249,9 @@ static void count_column(const layout *shape, const column *own, maps *map, cons
 
 /* ------------------------------------------------------------------ from text */
 
-/* What reading beyond a text may touch: a block of characters and a number. */
+/* What reading beyond a text may touch: a block of characters and a number; and before it. */
 #define TEXT_SLACK 80
+#define TEXT_MARGIN 64
 /* What is written beyond the numbers of a text. */
 #define NUMBER_SLACK 64
 
@@ -240,75 +259,61 @@ typedef struct {
     int32_t *line[2], *bit[2]; /* [0]: first pixel of each run, [1]: last pixel */
     int32_t runs;
     bool crossing; /* a run goes on from one line to the next */
+    int32_t lowest, highest; /* bits, of all lines */
     int64_t area;
 } placed_runs;
 
-#if defined(LEVEL_AVX512_VBMI2)
-INLINE __m512i byte_places(void) {
-    uint8_t place[64];
-    for (int i = 0; i < 64; i++) place[i] = (uint8_t)i;
-    return _mm512_loadu_si512(place);
-}
-
-INLINE void store_places(int32_t *ends, __m128i places, __m512i after) {
-    _mm512_storeu_si512(ends, _mm512_add_epi32(_mm512_cvtepu8_epi32(places), after));
-}
-#endif
-
-/* Where the numbers of a text end: one more than the index of each last digit. Returns how many there
- * are; `ends` has room for `length` + NUMBER_SLACK. `text` has TEXT_SLACK '0' behind it. */
-static size_t find_numbers(const uint8_t *text, size_t length, int32_t *ends, uint64_t *foreign) {
+/* The numbers of a text, which has TEXT_MARGIN '0' before it and TEXT_SLACK behind, into `numbers`, which has room
+ * for `length` + NUMBER_SLACK. Returns how many there are, 0 if it is not a text of numbers that fit 32 bits.
+ *
+ * Nearly all numbers have one to three digits. For every character of a block, `short_numbers` works out
+ * the number that ends there if it has no more; then those that do end are picked. Longer ones are read one
+ * by one. */
+static size_t read_numbers(const uint8_t *text, size_t length, int32_t *numbers) {
+    uint64_t foreign = 0, goes_on = 0;
     size_t count = 0;
+    bool wrong = !length || (text[length - 1] - 48) & 32;
     for (size_t base = 0; base < length; base += 64) {
-        uint64_t last_digit = ~continuation_bits(text + base, foreign);
+        const uint64_t before = goes_on;
+        goes_on = continuation_bits(text + base, &foreign);
+        uint64_t last_digit = ~goes_on;
         if (length - base < 64) last_digit &= (UINT64_C(1) << (length - base)) - 1;
-        const size_t found = (size_t)word_bits(last_digit);
-#if defined(LEVEL_AVX512_VBMI2)
-        const __m512i places = _mm512_maskz_compress_epi8(last_digit, byte_places());
-        const __m512i after = _mm512_set1_epi32((int32_t)base + 1);
-        store_places(ends + count, _mm512_castsi512_si128(places), after);
-        store_places(ends + count + 16, _mm512_extracti32x4_epi32(places, 1), after);
-        if (found > 32) {
-            store_places(ends + count + 32, _mm512_extracti32x4_epi32(places, 2), after);
-            store_places(ends + count + 48, _mm512_extracti32x4_epi32(places, 3), after);
+        const uint64_t second = goes_on << 1 | before >> 63, third = second & (goes_on << 2 | before >> 62);
+        pick_short_numbers(text + base, last_digit, second, third, numbers + count);
+        for (uint64_t more = last_digit & third & (goes_on << 3 | before >> 61); more; more &= more - 1) {
+            const int place = lowest_bit(more);
+            const uint8_t *last = text + base + place;
+            int32_t digits = 4;
+            while (digits <= 8 && (last[-digits] - 48) & 32) digits++;
+            const int64_t number = (int64_t)number_at(last + 1 - digits, digits);
+            wrong |= digits > 8 || number != (int32_t)number;
+            numbers[count + (size_t)word_bits(last_digit & ((UINT64_C(1) << place) - 1))] = (int32_t)number;
         }
-#else
-        /* Eight at a time, whether they are there or not: their number is hard to predict. */
-        for (size_t i = 0; i < found; i += 8) {
-            for (int j = 0; j < 8; j++) {
-                const int place = lowest_bit(last_digit | UINT64_C(1) << 63);
-                ends[count + i + (size_t)j] = (int32_t)base + place + 1;
-                last_digit &= last_digit - 1;
-            }
-        }
-#endif
-        count += found;
+        count += (size_t)word_bits(last_digit);
     }
-    return count;
+    return wrong || foreign ? 0 : count;
 }
 
-/* Ends of all runs as positions in the frame, which a canonical text makes strictly increasing. Returns
- * their number, 0 if the text is not a mask of `pixels` pixels. `end` and `text` as in find_numbers. */
-static size_t read_run_ends(const uint8_t *text, size_t length, int64_t pixels, int32_t *end) {
-    uint64_t foreign = 0, wrong = 0, position = 0, last[2] = {0, 0};
-    const size_t count = find_numbers(text, length, end, &foreign);
-    if (!count || foreign || (size_t)end[count - 1] != length) return 0;
-    int32_t start = 0;
-    for (size_t i = 0; i < count; i++) {
-        const int32_t next = end[i], digits = next - start;
-        const uint64_t run = number_at(text + start, digits) + last[0];
-        /* Run i > 2 is stored as its difference to run i - 2: the sum of the first is not one. */
-        last[0] = i > 1 ? last[1] : 0;
+/* Numbers to ends of runs as positions in the frame, in place; a canonical text makes them strictly increasing.
+ * False if they are no mask of `pixels` pixels.
+ *
+ * Run i > 2 is stored as its difference to run i - 2: the sum of the first is not one. Sums are taken modulo
+ * 2^32. A run below 0 and a sum beyond 2^31 show as a sign where they first happen: until then all runs and
+ * positions are below 2^31, and the next number cannot jump over the words with a sign. Without any, positions
+ * only grow, and the last of them says whether the others fit. */
+static bool add_up(int32_t *number, size_t count, int64_t pixels) {
+    uint32_t position = (uint32_t)number[0], last[2] = {0, 0}, wrong = position;
+    size_t i = 1;
+    add_up_many(number, count, &i, &position, last, &wrong);
+    for (; i < count; i++) {
+        const uint32_t run = (uint32_t)number[i] + last[0];
+        last[0] = last[1];
         last[1] = run;
         position += run;
-        /* Two's complement in unsigned words: a run below 0, a sum that grows beyond 63 bits (one number
-         * is too small to jump over the words with a sign) and a number of more than 8 digits show as a
-         * sign. Without one, positions only grow, and the last of them says whether the others fit. */
-        wrong |= run | position | (uint64_t)(int64_t)(8 - digits);
-        end[i] = (int32_t)(uint32_t)position;
-        start = next;
+        wrong |= run | position;
+        number[i] = (int32_t)position;
     }
-    return wrong >> 63 || position != (uint64_t)pixels ? 0 : count;
+    return !(wrong >> 31) && position == (uint64_t)pixels;
 }
 
 /* Frame positions to line and bit, and the box around them. Runs of no pixel, which only a text that is
@@ -354,6 +359,8 @@ static void place_runs(const int32_t *end, size_t count, int32_t height, placed_
         lowest = 0;
         highest = height - 1;
     }
+    placed->lowest = lowest;
+    placed->highest = highest;
     const int32_t first_line = placed->line[0][0], last_line = placed->line[1][placed->runs - 1];
     if (first_line < around->first_line) around->first_line = first_line;
     if (last_line > around->last_line) around->last_line = last_line;
@@ -376,8 +383,9 @@ INLINE void fill_bits_2(uint64_t *line, const int64_t *from, const int64_t *end)
     _mm_storeu_si128((__m128i *)line, _mm_or_si128(old, _mm_andnot_si128(high, low)));
 }
 
-INLINE void fill_bits_4_at(uint64_t *line, const int64_t *from, const int64_t *end, const int64_t start) {
-    const __m256i base = _mm256_setr_epi64x(start, start + 64, start + 128, start + 192);
+INLINE void fill_bits_4_at(uint64_t *line, const int64_t *from, const int64_t *end, const int64_t start,
+                           const int64_t step) {
+    const __m256i base = _mm256_setr_epi64x(start, start + step, start + 2 * step, start + 3 * step);
     const __m256i ones = _mm256_set1_epi64x(-1);
     const __m256i low = _mm256_sllv_epi64(ones, _mm256_subs_epu16(_mm256_set1_epi64x(*from), base));
     const __m256i high = _mm256_sllv_epi64(ones, _mm256_subs_epu16(_mm256_set1_epi64x(*end), base));
@@ -386,7 +394,7 @@ INLINE void fill_bits_4_at(uint64_t *line, const int64_t *from, const int64_t *e
 }
 
 INLINE void fill_bits_4(uint64_t *line, const int64_t *from, const int64_t *end) {
-    fill_bits_4_at(line, from, end, 0);
+    fill_bits_4_at(line, from, end, 0, 64);
 }
 
 INLINE void fill_bits_8(uint64_t *line, const int64_t *from, const int64_t *end) {
@@ -398,8 +406,8 @@ INLINE void fill_bits_8(uint64_t *line, const int64_t *from, const int64_t *end)
     const __m512i old = _mm512_loadu_si512(line);
     _mm512_storeu_si512(line, _mm512_or_si512(old, _mm512_andnot_si512(high, low)));
 #else
-    fill_bits_4_at(line, from, end, 0);
-    fill_bits_4_at(line + 4, from, end, 256);
+    fill_bits_4_at(line, from, end, 0, 128);
+    fill_bits_4_at(line + 4, from, end, 64, 128);
 #endif
 }
 
@@ -439,6 +447,14 @@ static void fill_column(const placed_runs *placed, int32_t first_line, int32_t t
 }
 #endif
 
+/* Writes runs that each lie within one line, all of it in this column. */
+INLINE void fill_whole_lines(const placed_runs *placed, int32_t first_line, int32_t top, int32_t stride,
+                             const uint32_t vectors, uint64_t *mask) {
+    for (int32_t i = 0; i < placed->runs; i++)
+        fill_words(mask + (ptrdiff_t)(placed->line[0][i] - first_line) * stride, vectors,
+                   placed->bit[0][i] - top, placed->bit[1][i] + 1 - top);
+}
+
 /* Writes all runs into the lines of column k. */
 static void fill_runs(const placed_runs *placed, int32_t height, const box *around, const layout *shape,
                       int32_t k, int64_t *bounds, uint64_t *mask) {
@@ -450,16 +466,26 @@ static void fill_runs(const placed_runs *placed, int32_t height, const box *arou
     }
 #endif
     (void)bounds;
+    const uint32_t vectors = (uint32_t)shape->tile_words / VECTOR_WORDS;
     if (!placed->crossing && shape->columns == 1) {
-        for (int32_t i = 0; i < placed->runs; i++)
-            fill_words(mask + (ptrdiff_t)(placed->line[0][i] - around->first_line) * shape->stride,
-                       placed->bit[0][i] - top, placed->bit[1][i] + 1 - top);
+        switch (vectors) {
+#if VECTOR_WORDS <= 4
+            case 2: fill_whole_lines(placed, around->first_line, top, shape->stride, 2, mask); break;
+#endif
+#if VECTOR_WORDS <= 2
+            case 4: fill_whole_lines(placed, around->first_line, top, shape->stride, 4, mask); break;
+#endif
+#if VECTOR_WORDS == 1
+            case 8: fill_whole_lines(placed, around->first_line, top, shape->stride, 8, mask); break;
+#endif
+            default: fill_whole_lines(placed, around->first_line, top, shape->stride, 1, mask);
+        }
         return;
     }
     for (int32_t i = 0; i < placed->runs; i++) {
         const int32_t begin = placed->line[0][i], last = placed->line[1][i];
         for (int32_t line = begin; line <= last; line++)
-            fill_tile(mask + (ptrdiff_t)(line - around->first_line) * shape->stride,
+            fill_tile(mask + (ptrdiff_t)(line - around->first_line) * shape->stride, vectors,
                       (line == begin ? placed->bit[0][i] : 0) - top,
                       (line == last ? placed->bit[1][i] + 1 : height) - top);
     }
@@ -492,8 +518,10 @@ static bool prepare_reading(workspace *scratch, const text_group *group, reading
     }
     const uint64_t room = numbers_in(longest), structs = masks * sizeof *work->placed;
     char *block = reserve(&scratch->positions, structs + 8 * room + 4 * room + 4 * all);
-    work->copy = reserve(&scratch->text, longest + TEXT_SLACK);
+    work->copy = reserve(&scratch->text, TEXT_MARGIN + longest + TEXT_SLACK);
     if (!block || !work->copy) return false;
+    memset(work->copy, '0', TEXT_MARGIN);
+    work->copy += TEXT_MARGIN;
     work->placed = (placed_runs *)(void *)block;
     work->bounds = (int64_t *)(void *)(block + structs);
     work->end = (int32_t *)(void *)(work->bounds + room);
@@ -517,24 +545,44 @@ static bool read_mask(reading *work, const mask_text *source, size_t mask, int32
     if (!source->text) return true;
     memcpy(work->copy, source->text, source->length);
     memset(work->copy + source->length, '0', TEXT_SLACK);
-    const size_t count = read_run_ends(work->copy, source->length, (int64_t)height * width, work->end);
-    if (count) place_runs(work->end, count, height, placed, around);
-    return count != 0;
+    const size_t count = read_numbers(work->copy, source->length, work->end);
+    if (!count || !add_up(work->end, count, (int64_t)height * width)) return false;
+    place_runs(work->end, count, height, placed, around);
+    return true;
 }
 
-/* Clears what an earlier prediction left in its tiles, and narrows these to where a new one has bits: its
- * lines and the one before, which differs from it. */
-static void take_turns(const placed_runs *predicted, const box *around, const layout *shape,
-                       const column *own, maps *map) {
+/* Says in which tiles a mask may have bits: those of its lines, which count from the first of the box, and of
+ * the one before, which differs from it. No line: `last` is before `first`. */
+static void place_side(const layout *shape, maps *map, int side, int32_t first, int32_t last) {
     const int32_t lines_per_tile = shape->tile_words / shape->stride;
-    const int32_t first = predicted->line[0][0] - around->first_line;
-    const int32_t last = predicted->line[1][predicted->runs - 1] - around->first_line;
-    const ptrdiff_t start = (ptrdiff_t)map->first_tile * shape->tile_words;
-    const uint64_t words = (uint64_t)(map->last_tile - map->first_tile + 1) * (uint64_t)shape->tile_words;
+    map->first_tile[side] = last < first ? 0 : (first > 0 ? first - 1 : 0) / lines_per_tile;
+    map->last_tile[side] = last < first ? -1 : last / lines_per_tile;
+}
+
+/* The same for runs in column k; false where they have no bits. */
+static bool place_text(const layout *shape, const box *around, const placed_runs *placed, int32_t k, int side,
+                       maps *map) {
+    const int32_t top = around->first_bit - shape->first_bit + k * CORE_BITS;
+    const bool here = placed->runs && placed->highest >= top && placed->lowest < top + 64 * LONGEST_TILE;
+    const int32_t first = here ? placed->line[0][0] : 1;
+    const int32_t last = here ? placed->line[1][placed->runs - 1] : 0;
+    place_side(shape, map, side, first - around->first_line, last - around->first_line);
+    return here;
+}
+
+/* The first mask of a side in a column: no border but where it may have bits. */
+static void clear_around(const layout *shape, maps *map, int side) {
+    const uint64_t words = (uint64_t)shape->tile_words, behind = (uint64_t)(map->last_tile[side] + 1);
+    clear_words(map->border[side], (uint64_t)map->first_tile[side] * words);
+    clear_words(map->border[side] + behind * words, ((uint64_t)shape->tiles - behind) * words);
+}
+
+/* Clears what an earlier prediction left in its tiles. */
+static void take_turns(const layout *shape, const column *own, maps *map) {
+    const ptrdiff_t start = (ptrdiff_t)map->first_tile[1] * shape->tile_words;
+    const uint64_t words = (uint64_t)(map->last_tile[1] - map->first_tile[1] + 1) * (uint64_t)shape->tile_words;
     clear_words(own->mask[1] + start, words);
     clear_words(map->border[1] + start, words);
-    map->first_tile = (first > 0 ? first - 1 : 0) / lines_per_tile;
-    map->last_tile = last / lines_per_tile;
 }
 
 /* All predictions of a group against the truth within column k. The truth's lines, its border and what that
@@ -546,8 +594,6 @@ static void count_group_column(const reading *work, const text_group *group, int
     const uint64_t words = (uint64_t)(shape->tiles + 1) * (uint64_t)shape->tile_words;
     if (map->known) memset(map->known, 0, (size_t)shape->tiles);
     map->outlined = 0;
-    map->first_tile = 0;
-    map->last_tile = shape->tiles - 1;
     for (int side = 0; k && side < 2; side++) clear_words(own.mask[side], words);
     for (size_t i = 0; i < group->predictions; i++) {
         const placed_runs *predicted = &work->placed[i + 1];
@@ -556,8 +602,11 @@ static void count_group_column(const reading *work, const text_group *group, int
             counts[2] += map->border_bits[0];
             continue;
         }
-        if (map->outlined) take_turns(predicted, around, shape, &own, map);
+        if (map->outlined) take_turns(shape, &own, map);
         for (int side = map->outlined; side < 2; side++) {
+            const bool here = place_text(shape, around, &work->placed[side ? i + 1 : 0], k, side, map);
+            if (!map->outlined) clear_around(shape, map, side);
+            if (!here) continue;
             fill_runs(&work->placed[side ? i + 1 : 0], height, around, shape, k, work->bounds, own.mask[side]);
             repeat_last_line(shape, &own, side);
         }
@@ -596,83 +645,146 @@ static pair_status count_texts(workspace *scratch, const disk_plan *plan, int32_
 
 /* ------------------------------------------------------------------ from bytes */
 
-/* Bits of one row of bytes. */
-static void pack_row(const uint8_t *bytes, int32_t width, uint64_t *bits) {
-    int32_t x = 0;
-    for (; width - x >= 64; x += 64) bits[x >> 6] = nonzero_bytes(bytes + x);
-    if (x < width) {
-        uint8_t rest[64] = {0};
-        memcpy(rest, bytes + x, (size_t)(width - x));
-        bits[x >> 6] = nonzero_bytes(rest);
-    }
+/* Words that are read before and behind an image's bits, whatever they hold. */
+#define IMAGE_MARGIN 16
+/* Bytes from where an image is packed to where its memory is asked for; found by measuring. */
+#define READ_AHEAD 4096
+
+/* An image as bits: row y starts at bit first_bit + y * row_bits. Where the rows of an image follow each other
+ * they are packed as one, from whole lines of the cache; the rows that have bits are `first_row` to `last_row`. */
+typedef struct {
+    uint64_t *words;
+    int64_t first_bit, row_bits, first_row, last_row;
+} packed_image;
+
+/* The bits of fewer than 65 bytes, the last one highest; the others are not set. */
+static uint64_t pack_last_bytes(const uint8_t *bytes, size_t count) {
+    uint8_t all[64] = {0};
+    memcpy(all + 64 - count, bytes, count);
+    return nonzero_bytes(all);
 }
 
-/* Packs both images and finds the box around what is set in either; `column` gathers the set columns. */
-static box pack_images(const byte_image image[2], int32_t height, int32_t width, uint64_t *packed[2],
-                       uint64_t *column) {
+/* Appends the bits of bytes in a row; returns where the next word goes. `before` bytes, fewer than 64, go into a
+ * word of their own, at its end. */
+static uint64_t *pack_row(const uint8_t *bytes, int64_t count, int64_t before, uint64_t *words) {
+    if (before) *words++ = pack_last_bytes(bytes, (size_t)before);
+    int64_t i = before;
+    for (; count - i >= 64; i += 64) {
+        will_read(bytes + i, READ_AHEAD);
+        *words++ = nonzero_bytes(bytes + i);
+    }
+    if (i < count) *words++ = pack_last_bytes(bytes + i, (size_t)(count - i)) >> (64 - (count - i));
+    return words;
+}
+
+static packed_image pack_image(const byte_image *image, int32_t height, int32_t width, uint64_t *room) {
+    const int64_t pixels = (int64_t)height * width;
+    packed_image packed = {room + IMAGE_MARGIN, 0, width, height, -1};
+    uint64_t *end = packed.words;
+    memset(room, 0, 8 * IMAGE_MARGIN);
+    if (image->row_stride == width || height == 1) {
+        int64_t before = (int64_t)(-(uintptr_t)image->pixels % 64);
+        if (before > pixels) before = pixels;
+        packed.first_bit = before ? 64 - before : 0;
+        end = pack_row(image->pixels, pixels, before, end);
+    } else {
+        packed.row_bits = ((int64_t)width + 63) / 64 * 64;
+        for (int32_t y = 0; y < height; y++) end = pack_row(image->pixels + y * image->row_stride, width, 0, end);
+    }
+    memset(end, 0, 8 * IMAGE_MARGIN);
+    const uint64_t *first = packed.words, *last = end;
+    while (first < end && !*first) first++;
+    if (first == end) return packed;
+    while (!last[-1]) last--;
+    packed.first_row = (64 * (first - packed.words) + lowest_bit(*first) - packed.first_bit) / packed.row_bits;
+    packed.last_row =
+        (64 * (last - 1 - packed.words) + highest_bit(last[-1]) - packed.first_bit) / packed.row_bits;
+    return packed;
+}
+
+/* Up to 64 * VECTOR_WORDS bits of an image from some bit on, which may be a margin outside. */
+INLINE vector bits_from(const packed_image *image, int64_t bit) {
+    const int64_t word = bit >= 0 ? bit / 64 : -((63 - bit) / 64); /* rounded down */
+    return funnel(load(image->words + word), load(image->words + word + 1), (int)(bit - 64 * word));
+}
+
+/* The box around what is set in either image; `column` has room for a row and a vector. */
+static box box_of_images(const packed_image image[2], int32_t width, uint64_t *column) {
     const int32_t words = (width - 1) / 64 + 1;
     box around = {INT32_MAX, -1, INT32_MAX, -1};
-    memset(column, 0, 8 * (size_t)words);
-    for (int32_t y = 0; y < height; y++) {
-        uint64_t any = 0, *rows[2];
-        for (int side = 0; side < 2; side++) {
-            rows[side] = packed[side] + (ptrdiff_t)y * words;
-            pack_row(image[side].pixels + y * image[side].row_stride, width, rows[side]);
-        }
-        for (int32_t k = 0; k < words; k++) {
-            const uint64_t both = rows[0][k] | rows[1][k];
-            any |= both;
-            column[k] |= both;
-        }
-        if (any) {
-            if (around.last_line < 0) around.first_line = y;
-            around.last_line = y;
-        }
+    memset(column, 0, 8 * ((size_t)words + VECTOR_WORDS));
+    for (int side = 0; side < 2; side++) {
+        const packed_image *own = &image[side];
+        if (own->last_row < 0) continue;
+        if (own->first_row < around.first_line) around.first_line = (int32_t)own->first_row;
+        if (own->last_row > around.last_line) around.last_line = (int32_t)own->last_row;
+        for (int64_t y = own->first_row; y <= own->last_row; y++)
+            for (int32_t j = 0; j < words; j += VECTOR_WORDS) {
+                const vector row = bits_from(own, own->first_bit + y * own->row_bits + 64 * (int64_t)j);
+                store(column + j, load(column + j) | row);
+            }
     }
     if (around.last_line < 0) return around;
+    column[words - 1] &= ~UINT64_C(0) >> (64 * (int64_t)words - width); /* behind it is the next row */
     int32_t first = 0, last = words - 1;
     while (!column[first]) first++;
     while (!column[last]) last--;
-    int32_t top = 63;
-    while (!(column[last] >> top & 1)) top--;
     around.first_bit = 64 * first + lowest_bit(column[first]);
-    around.last_bit = 64 * last + top;
+    around.last_bit = 64 * last + highest_bit(column[last]);
     return around;
 }
 
-/* Copies the box's bits to their place in the lines of every column; returns how many are set. */
-static int64_t crop_rows(const uint64_t *packed, int32_t words, const box *around, const layout *shape,
-                         const maps *map, uint64_t *mask) {
-    int64_t area = 0;
-    for (int32_t k = 0; k < shape->columns; k++) {
-        /* Target word j holds source bits from 64 j + offset on; offset may be negative. */
-        const int32_t offset = around->first_bit - shape->first_bit + k * CORE_BITS;
-        const int32_t step = offset >= 0 ? offset / 64 : -((63 - offset) / 64); /* rounded down */
-        const int32_t low = offset - 64 * step;
-        for (int32_t line = 0; line < shape->lines; line++) {
-            const uint64_t *source = packed + (ptrdiff_t)(around->first_line + line) * words;
-            uint64_t *target = mask + k * map->column_words + (ptrdiff_t)line * shape->stride;
-            for (int32_t j = 0; j < shape->stride; j++) {
-                const int32_t from = j + step;
-                const uint64_t here = from >= 0 && from < words ? source[from] : 0;
-                const uint64_t above = low && from + 1 >= 0 && from + 1 < words ? source[from + 1] : 0;
-                target[j] = low ? here >> low | above << (64 - low) : here;
-                /* Halo words are counted by the column whose core they are. */
-                if (shape->columns == 1 || (j > 0 && j < LONGEST_TILE - 1)) area += word_bits(target[j]);
-            }
+/* Copies the box's bits to the lines of column k, whose tiles have so many vectors and lines so many words;
+ * returns how many of its own are set. */
+INLINE int64_t crop_lines(const packed_image *image, const box *around, const layout *shape, int32_t k,
+                          uint64_t *mask, const uint32_t vectors, const int32_t stride) {
+    const int32_t first = shape->first_bit - k * CORE_BITS;
+    uint64_t inside[LONGEST_TILE] = {0}, core[LONGEST_TILE] = {0};
+    vector area = zero(), line[LONGEST_TILE / VECTOR_WORDS];
+    fill_tile(inside, 1, first, first + shape->bits);
+    fill_tile(core, 1, shape->columns > 1 ? 64 : 0, shape->columns > 1 ? 64 + CORE_BITS : 64 * LONGEST_TILE);
+    for (int64_t y = image->first_row; y <= image->last_row; y++) {
+        const int64_t bit = image->first_bit + y * image->row_bits + around->first_bit - first;
+        uint64_t *target = mask + (ptrdiff_t)(y - around->first_line) * stride;
+        for (uint32_t i = 0; i < vectors; i++) {
+            const uint32_t j = i * VECTOR_WORDS;
+            line[i] = bits_from(image, bit + 64 * (int64_t)j) & load(inside + j);
+            area += bit_counts(line[i] & load(core + j));
         }
+        if (stride < VECTOR_WORDS)
+            memcpy(target, line, 8 * (size_t)stride);
+        else
+            store_spread(target, line, vectors);
     }
-    return area;
+    return sum_of_words(area);
+}
+
+static int64_t crop_rows(const packed_image *image, const box *around, const layout *shape, int32_t k,
+                         uint64_t *mask) {
+#define CROP_CASE(words)                                                                                     \
+    case words:                                                                                              \
+        return crop_lines(image, around, shape, k, mask, words < VECTOR_WORDS ? 1 : words / VECTOR_WORDS, words);
+    switch (shape->stride) {
+        CROP_CASE(1)
+        CROP_CASE(2)
+        CROP_CASE(4)
+        default: return crop_lines(image, around, shape, k, mask, LONGEST_TILE / VECTOR_WORDS, LONGEST_TILE);
+    }
+#undef CROP_CASE
 }
 
 static pair_status count_bytes(workspace *scratch, const disk_plan *plan, int32_t height, int32_t width,
                                const byte_image image[2], int64_t counts[6]) {
     const uint64_t words = (uint64_t)((width - 1) / 64 + 1);
-    if ((2 * (uint64_t)height + 1) * words > MAX_SCRATCH_BYTES / 8) return NO_MEMORY;
-    uint64_t *rows = reserve(&scratch->positions, 8 * (2 * (uint64_t)height + 1) * words);
+    /* Two more for the ends of an image packed as one. */
+    const uint64_t room = (uint64_t)height * words + 2 + 2 * IMAGE_MARGIN;
+    if (room > MAX_SCRATCH_BYTES / 32) return NO_MEMORY;
+    uint64_t *rows = reserve(&scratch->positions, 8 * (2 * room + words + VECTOR_WORDS));
     if (!rows) return NO_MEMORY;
-    uint64_t *packed[2] = {rows, rows + (uint64_t)height * words};
-    box around = pack_images(image, height, width, packed, rows + 2 * (uint64_t)height * words);
+    packed_image packed[2];
+    for (int side = 0; side < 2; side++)
+        packed[side] = pack_image(&image[side], height, width, rows + (uint64_t)side * room);
+    box around = box_of_images(packed, width, rows + 2 * room);
     memset(counts, 0, 6 * sizeof *counts);
     if (around.last_line < 0) return COUNTED;
     if (around.first_line > 0) around.first_line--;
@@ -680,13 +792,18 @@ static pair_status count_bytes(workspace *scratch, const disk_plan *plan, int32_
 
     const layout shape = layout_of(&around, height, width, plan->radius);
     maps map;
-    if (!prepare_maps(scratch, &shape, plan->radius, 0, &map)) return NO_MEMORY;
     int64_t area = 0;
-    for (int side = 0; side < 2; side++)
-        area += crop_rows(packed[side], (int32_t)words, &around, &shape, &map, map.mask[side]);
+    if (!prepare_maps(scratch, &shape, plan->radius, 1, &map)) return NO_MEMORY;
     for (int32_t k = 0; k < shape.columns; k++) {
         const column own = column_of(&shape, &map, k);
-        for (int side = 0; side < 2; side++) repeat_last_line(&shape, &own, side);
+        for (int side = 0; side < 2; side++) {
+            const packed_image *mine = &packed[side];
+            place_side(&shape, &map, side, (int32_t)mine->first_row - around.first_line,
+                       (int32_t)mine->last_row - around.first_line);
+            clear_around(&shape, &map, side);
+            area += crop_rows(mine, &around, &shape, k, own.mask[side]);
+            repeat_last_line(&shape, &own, side);
+        }
         count_column(&shape, &own, &map, plan, counts);
     }
     counts[1] = area - counts[0];

@@ -9,6 +9,7 @@
 #define TILED(name) TILED_WITH(name, TILE_WORDS)
 #define TILE_VECTORS (TILE_WORDS / VECTOR_WORDS)
 #define EACH_VECTOR(i) for (int i = 0; i < TILE_VECTORS; i++)
+#define TILES_TOGETHER (TILE_VECTORS < 4 ? 4 / TILE_VECTORS : 1)
 #define tile TILED(tile)
 
 typedef struct {
@@ -42,13 +43,28 @@ INLINE vector TILED(add_bits)(vector sum, tile x) {
     return sum;
 }
 
+/* Adds the bits of TILES_TOGETHER tiles, which are four vectors or more. */
+INLINE void TILED(count_tiles)(bit_counter *counter, const tile *x) {
+    vector part[TILE_VECTORS * TILES_TOGETHER];
+    for (int j = 0; j < TILES_TOGETHER; j++) EACH_VECTOR(i) part[j * TILE_VECTORS + i] = x[j].part[i];
+    for (int i = 0; i < TILE_VECTORS * TILES_TOGETHER; i += 4)
+        count_four(counter, part[i], part[i + 1], part[i + 2], part[i + 3]);
+}
+
+INLINE tile TILED(no_bits)(void) {
+    tile x;
+    EACH_VECTOR(i) x.part[i] = zero();
+    return x;
+}
+
+/* The neighbours of the words of a part lie in the parts beside it: see `slot_of`. */
 INLINE vector TILED(words_below)(tile x, int i) {
-    return previous_words(i > 0 ? x.part[i > 0 ? i - 1 : 0] : zero(), x.part[i]);
+    return i > 0 ? x.part[i > 0 ? i - 1 : 0] : words_from_below(x.part[TILE_VECTORS - 1]);
 }
 
 INLINE vector TILED(words_above)(tile x, int i) {
     const int more = i + 1 < TILE_VECTORS;
-    return next_words(x.part[i], more ? x.part[more ? i + 1 : 0] : zero());
+    return more ? x.part[more ? i + 1 : 0] : words_from_above(x.part[0]);
 }
 
 /* Every bit also at the places `step` above and below it; bits that leave the tile are lost. */
@@ -129,53 +145,67 @@ INLINE tile TILED(reach)(const uint64_t *words, ptrdiff_t stride, const disk_pla
     return x;
 }
 
-/* In the tiles from `first_tile` to `last_tile`: makes the borders, counts their bits and those of the intersection, and notes which tiles have border
- * bits. `whole` says that a tile is one line, `from` which side is the first without a border: 1 where the
- * truth has met an earlier prediction. */
-INLINE void TILED(outline)(const layout *shape, const column *own, maps *map, const bool whole,
-                           const int from, int64_t counts[6]) {
+/* Makes the border of one side in the tiles where it may have some, notes which of them do, and counts its
+ * bits. `whole` says that a tile is one line. */
+INLINE void TILED(outline)(const layout *shape, const column *own, maps *map, const bool whole, const int side) {
     const ptrdiff_t stride = whole ? TILE_WORDS : shape->stride;
-    const int32_t tiles = shape->tiles;
+    const uint64_t *mask = own->mask[side];
+    uint64_t *border = map->border[side];
+    int32_t *place = map->place[side], places = 0;
+    const int32_t first = map->first_tile[side], last = map->last_tile[side];
     const tile last_row = TILED(load_tile)(own->last_row), core = TILED(load_tile)(own->core);
-    tile valid = TILED(load_tile)(own->valid), x[2], south[2];
-    vector common = zero(), border_bits[2] = {zero(), zero()};
-    int32_t places[2] = {0, 0};
-    for (int side = from; side < 2; side++) {
-        x[side] = TILED(load_tile)(own->mask[side] + (ptrdiff_t)map->first_tile * TILE_WORDS);
-        south[side] = TILED(south_of)(x[side], last_row);
-    }
-    for (int32_t t = map->first_tile; t <= map->last_tile; t++) {
+    tile valid = TILED(load_tile)(own->valid);
+    tile x = TILED(load_tile)(mask + (ptrdiff_t)first * TILE_WORDS), south = TILED(south_of)(x, last_row);
+    for (int32_t t = first; t <= last; t++) {
         const ptrdiff_t at = (ptrdiff_t)t * TILE_WORDS;
-        if (t == tiles - 1) valid = TILED(load_tile)(own->valid_at_end);
-        /* Beyond the last line a mask may hold its repetition, which is not counted. */
-        const tile counted = TILED(and)(core, valid);
-        if (from) x[0] = TILED(load_tile)(own->mask[0] + at);
-        common = TILED(add_bits)(common, TILED(and)(TILED(and)(x[0], x[1]), counted));
-        for (int side = from; side < 2; side++) {
-            const tile next = TILED(load_tile)(own->mask[side] + at + stride);
-            const tile south_east = TILED(south_of)(next, last_row);
-            tile border;
-            EACH_VECTOR(i) {
-                const vector here = x[side].part[i];
-                border.part[i] = ((here ^ next.part[i]) | (here ^ south[side].part[i]) |
-                                  (here ^ south_east.part[i])) &
-                                 valid.part[i];
-                store(map->border[side] + at + i * VECTOR_WORDS, border.part[i]);
-            }
-            border_bits[side] = TILED(add_bits)(border_bits[side], TILED(and)(border, core));
-            map->place[side][places[side]] = (int32_t)at;
-            places[side] += TILED(any_in_tile)(border);
-            /* The next line is this tile's neighbour and, where a tile is a line, the next tile. */
-            x[side] = whole ? next : TILED(load_tile)(own->mask[side] + at + TILE_WORDS);
-            south[side] = whole ? south_east : TILED(south_of)(x[side], last_row);
+        if (t == shape->tiles - 1) valid = TILED(load_tile)(own->valid_at_end);
+        const tile next = TILED(load_tile)(mask + at + stride);
+        const tile south_east = TILED(south_of)(next, last_row);
+        tile found;
+        EACH_VECTOR(i) {
+            const vector here = x.part[i];
+            found.part[i] = ((here ^ next.part[i]) | (here ^ south.part[i]) | (here ^ south_east.part[i])) &
+                            valid.part[i];
+            store(border + at + i * VECTOR_WORDS, found.part[i]);
         }
+        place[places] = (int32_t)at;
+        places += TILED(any_in_tile)(found);
+        /* The next line is this tile's neighbour and, where a tile is a line, the next tile. */
+        x = whole ? next : TILED(load_tile)(mask + at + TILE_WORDS);
+        south = whole ? south_east : TILED(south_of)(x, last_row);
     }
-    counts[0] = sum_of_words(common);
-    for (int side = from; side < 2; side++) {
-        map->border_bits[side] = sum_of_words(border_bits[side]);
-        map->places[side] = places[side];
+    map->places[side] = places;
+    bit_counter bits = no_bits_yet();
+    for (int32_t i = 0; i < places; i += TILES_TOGETHER) {
+        tile found[TILES_TOGETHER];
+        for (int32_t j = 0; j < TILES_TOGETHER; j++)
+            found[j] = i + j < places ? TILED(and)(TILED(load_tile)(border + place[i + j]), core)
+                                      : TILED(no_bits)();
+        TILED(count_tiles)(&bits, found);
     }
-    for (int side = 0; side < 2; side++) counts[2 + side] = map->border_bits[side];
+    map->border_bits[side] = bits_counted(&bits);
+}
+
+/* Bits that both masks of a column have, in the tiles where both may have some. */
+INLINE int64_t TILED(common_bits)(const layout *shape, const column *own, const maps *map) {
+    const int32_t first = map->first_tile[0] > map->first_tile[1] ? map->first_tile[0] : map->first_tile[1];
+    const int32_t last = map->last_tile[0] < map->last_tile[1] ? map->last_tile[0] : map->last_tile[1];
+    const tile core = TILED(load_tile)(own->core);
+    /* Beyond the last line a mask may hold its repetition, which is not counted. */
+    const tile core_at_end = TILED(and)(core, TILED(load_tile)(own->valid_at_end));
+    bit_counter bits = no_bits_yet();
+    for (int32_t t = first; t <= last; t += TILES_TOGETHER) {
+        tile common[TILES_TOGETHER];
+        for (int32_t j = 0; j < TILES_TOGETHER; j++) {
+            const ptrdiff_t at = (ptrdiff_t)(t + j) * TILE_WORDS;
+            common[j] = TILED(no_bits)();
+            if (t + j <= last)
+                common[j] = TILED(and)(TILED(load_tile)(own->mask[0] + at), TILED(load_tile)(own->mask[1] + at));
+            common[j] = TILED(and)(common[j], t + j == shape->tiles - 1 ? core_at_end : core);
+        }
+        TILED(count_tiles)(&bits, common);
+    }
+    return bits_counted(&bits);
 }
 
 INLINE void TILED(store_tile)(uint64_t *words, tile x) {
@@ -239,14 +269,14 @@ static void TILED(count_column)(const layout *shape, const column *own, maps *ma
                                 int64_t counts[6]) {
     /* Only the narrowest tiles hold several lines. */
     const bool whole = TILE_WORDS > NARROWEST_TILE || shape->stride == TILE_WORDS;
-    int64_t found[6] = {0};
-#define OUTLINE_CASE(is_whole, from) \
-    if (whole == (is_whole) && map->outlined == (from)) TILED(outline)(shape, own, map, is_whole, from, found);
-    OUTLINE_CASE(true, 0)
-    OUTLINE_CASE(false, 0)
-    OUTLINE_CASE(true, 1)
-    OUTLINE_CASE(false, 1)
-#undef OUTLINE_CASE
+    int64_t found[6] = {TILED(common_bits)(shape, own, map)};
+    for (int side = map->outlined; side < 2; side++) {
+        if (whole)
+            TILED(outline)(shape, own, map, true, side);
+        else
+            TILED(outline)(shape, own, map, false, side);
+    }
+    for (int side = 0; side < 2; side++) found[2 + side] = map->border_bits[side];
     if (map->places[0] && map->places[1]) {
 #define MATCH_CASE(radius)                                                \
     case radius:                                                          \
@@ -268,6 +298,7 @@ static void TILED(count_column)(const layout *shape, const column *own, maps *ma
 #undef TILED_WITH
 #undef TILED
 #undef TILE_VECTORS
+#undef TILES_TOGETHER
 #undef EACH_VECTOR
 #undef tile
 #undef TILE_WORDS

@@ -3,6 +3,7 @@
  * Set by the level's file before inclusion: VECTOR_WORDS (1, 2, 4 or 8), and LEVEL_AVX2,
  * LEVEL_AVX512_BW, LEVEL_AVX512_VBMI2 as far as they hold (each includes the one before).
  */
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -36,6 +37,16 @@ INLINE vector zero(void) {
     return load(none);
 }
 
+/* Asks for memory so many bytes ahead, which need not be there. */
+INLINE void will_read(const uint8_t *place, size_t ahead) {
+#if defined(__GNUC__) || defined(__clang__)
+    __builtin_prefetch((const void *)((uintptr_t)place + ahead), 0, 0);
+#else
+    (void)place;
+    (void)ahead;
+#endif
+}
+
 /* ------------------------------------------------------------------ single words */
 
 /* Position of the lowest set bit; x is not 0. */
@@ -53,6 +64,16 @@ INLINE int lowest_bit(uint64_t x) {
 #endif
 }
 
+INLINE int highest_bit(uint64_t x) {
+#if defined(__GNUC__) || defined(__clang__)
+    return 63 - __builtin_clzll(x);
+#else
+    int at = 0;
+    while (x >>= 1) at++;
+    return at;
+#endif
+}
+
 INLINE int64_t word_bits(uint64_t x) {
 #if defined(LEVEL_AVX2)
     return __builtin_popcountll(x);
@@ -66,33 +87,31 @@ INLINE int64_t word_bits(uint64_t x) {
 
 /* ------------------------------------------------------------------ neighbours in a line */
 
-/* Each word's predecessor: the words of x moved up by one, the last word of `below` coming in. */
-INLINE vector previous_words(vector below, vector x) {
+/* The words of x moved up by one, an empty one coming in. */
+INLINE vector words_from_below(vector x) {
 #if defined(LEVEL_AVX512_BW)
-    return (vector)_mm512_alignr_epi64((__m512i)x, (__m512i)below, 7);
+    return (vector)_mm512_alignr_epi64((__m512i)x, _mm512_setzero_si512(), 7);
 #elif defined(LEVEL_AVX2)
-    return (vector)_mm256_alignr_epi8(
-        (__m256i)x, _mm256_permute2x128_si256((__m256i)below, (__m256i)x, 0x21), 8);
+    return (vector)_mm256_alignr_epi8((__m256i)x, _mm256_permute2x128_si256((__m256i)x, (__m256i)x, 0x08), 8);
 #elif VECTOR_WORDS == 2
-    return (vector){below[1], x[0]};
+    return (vector){0, x[0]};
 #else
     (void)x;
-    return below;
+    return 0;
 #endif
 }
 
-/* Each word's successor: the words of x moved down by one, the first word of `above` coming in. */
-INLINE vector next_words(vector x, vector above) {
+/* The words of x moved down by one, an empty one coming in. */
+INLINE vector words_from_above(vector x) {
 #if defined(LEVEL_AVX512_BW)
-    return (vector)_mm512_alignr_epi64((__m512i)above, (__m512i)x, 1);
+    return (vector)_mm512_alignr_epi64(_mm512_setzero_si512(), (__m512i)x, 1);
 #elif defined(LEVEL_AVX2)
-    return (vector)_mm256_alignr_epi8(
-        _mm256_permute2x128_si256((__m256i)x, (__m256i)above, 0x21), (__m256i)x, 8);
+    return (vector)_mm256_alignr_epi8(_mm256_permute2x128_si256((__m256i)x, (__m256i)x, 0x81), (__m256i)x, 8);
 #elif VECTOR_WORDS == 2
-    return (vector){x[1], above[0]};
+    return (vector){x[1], 0};
 #else
     (void)x;
-    return above;
+    return 0;
 #endif
 }
 
@@ -110,6 +129,37 @@ INLINE vector moved_down(vector x, vector successors, int step) {
     return (vector)_mm512_shrdv_epi64((__m512i)x, (__m512i)successors, _mm512_set1_epi64(step));
 #else
     return (x >> step) | (successors << (64 - step));
+#endif
+}
+
+/* x moved down by 0 <= step <= 63 bits, bits of the next words coming in. */
+INLINE vector funnel(vector x, vector next, int step) {
+#if defined(LEVEL_AVX512_VBMI2)
+    return moved_down(x, next, step);
+#else
+    return (x >> step) | (next << 1 << (63 - step));
+#endif
+}
+
+/* Stores a line whose words are in order as a tile of 1, 2, 4 or 8 vectors: see `slot_of` in kernel.h. */
+INLINE void store_spread(uint64_t *target, const vector *line, const uint32_t vectors) {
+    if (vectors == 1) {
+        store(target, line[0]);
+        return;
+    }
+#if defined(LEVEL_AVX2) && VECTOR_WORDS == 4
+    const __m256i low = (__m256i)line[0], high = (__m256i)line[1];
+    store(target, (vector)_mm256_permute4x64_epi64(_mm256_unpacklo_epi64(low, high), 0xd8));
+    store(target + 4, (vector)_mm256_permute4x64_epi64(_mm256_unpackhi_epi64(low, high), 0xd8));
+#elif VECTOR_WORDS == 2
+    for (uint32_t i = 0; i < vectors / 2; i++) {
+        const vector low = line[i], high = line[i + vectors / 2];
+        const vector first = {low[0], high[0]}, second = {low[1], high[1]};
+        store(target + 4 * i, first);
+        store(target + 4 * i + 2, second);
+    }
+#else
+    for (uint32_t i = 0; i < vectors; i++) store(target + i * VECTOR_WORDS, line[i]);
 #endif
 }
 
@@ -165,6 +215,43 @@ INLINE int64_t sum_of_words(vector x) {
     store(words, x);
     for (int i = 0; i < VECTOR_WORDS; i++) sum += words[i];
     return (int64_t)sum;
+}
+
+/* Counts the bits of many vectors. Carry-save adders take four at a time and leave one vector of fours, so
+ * that the bits of a fourth of all vectors are counted; ones and twos stay behind for the next. */
+typedef struct {
+    vector ones, twos, fours; /* bits worth 1 and 2, and how many were worth 4 */
+} bit_counter;
+
+INLINE bit_counter no_bits_yet(void) {
+    const bit_counter none = {zero(), zero(), zero()};
+    return none;
+}
+
+#if !defined(LEVEL_AVX512_VBMI2)
+/* Adds two vectors to the sum of bits in *ones; returns the carries. */
+INLINE vector carry_save(vector *ones, vector a, vector b) {
+    const vector sum = *ones ^ a, carry = (*ones & a) | (sum & b);
+    *ones = sum ^ b;
+    return carry;
+}
+#endif
+
+INLINE void count_four(bit_counter *bits, vector a, vector b, vector c, vector d) {
+#if defined(LEVEL_AVX512_VBMI2)
+    bits->ones += (bit_counts(a) + bit_counts(b)) + (bit_counts(c) + bit_counts(d));
+#else
+    const vector first = carry_save(&bits->ones, a, b), second = carry_save(&bits->ones, c, d);
+    bits->fours += bit_counts(carry_save(&bits->twos, first, second));
+#endif
+}
+
+INLINE int64_t bits_counted(const bit_counter *bits) {
+#if defined(LEVEL_AVX512_VBMI2)
+    return sum_of_words(bits->ones);
+#else
+    return sum_of_words(bit_counts(bits->ones) + (bit_counts(bits->twos) << 1) + (bits->fours << 2));
+#endif
 }
 
 /* ------------------------------------------------------------------ characters and bytes to bits */
