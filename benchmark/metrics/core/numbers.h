@@ -1,7 +1,7 @@
 /* Numbers of COCO text, many at a time: the operations that differ between instruction sets.
  *
  * A number is written in digits of 5 bits, the lowest first, in characters '0' + digit + 32 where more digits
- * follow. The top bit of the last digit is the sign. Included by kernel.h after vector.h.
+ * follow. The top bit of the last digit is the sign. Included by runs.h.
  */
 
 #if defined(LEVEL_AVX512_BW)

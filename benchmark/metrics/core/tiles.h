@@ -77,10 +77,12 @@ INLINE tile TILED(widened)(tile x, int step) {
 }
 
 /* Each bit's successor in its line, the last row repeating itself where the frame ends. */
-INLINE tile TILED(south_of)(tile x, tile last_row) {
+INLINE tile TILED(south_of)(tile x, tile last_row, const bool inside) {
     tile south;
-    EACH_VECTOR(i)
-    south.part[i] = moved_down(x.part[i], TILED(words_above)(x, i), 1) | (x.part[i] & last_row.part[i]);
+    EACH_VECTOR(i) {
+        south.part[i] = moved_down(x.part[i], TILED(words_above)(x, i), 1);
+        if (!inside) south.part[i] |= x.part[i] & last_row.part[i];
+    }
     return south;
 }
 
@@ -146,8 +148,10 @@ INLINE tile TILED(reach)(const uint64_t *words, ptrdiff_t stride, const disk_pla
 }
 
 /* Makes the border of one side in the tiles where it may have some, notes which of them do, and counts its
- * bits. `whole` says that a tile is one line. */
-INLINE void TILED(outline)(const layout *shape, const column *own, maps *map, const bool whole, const int side) {
+ * bits. `whole` says that a tile is one line, `inside` that no bit of a mask lies
+ * at an end of the frame's lines. */
+INLINE void TILED(outline)(const layout *shape, const column *own, maps *map, const bool whole,
+                           const bool inside, const int side) {
     const ptrdiff_t stride = whole ? TILE_WORDS : shape->stride;
     const uint64_t *mask = own->mask[side];
     uint64_t *border = map->border[side];
@@ -155,24 +159,24 @@ INLINE void TILED(outline)(const layout *shape, const column *own, maps *map, co
     const int32_t first = map->first_tile[side], last = map->last_tile[side];
     const tile last_row = TILED(load_tile)(own->last_row), core = TILED(load_tile)(own->core);
     tile valid = TILED(load_tile)(own->valid);
-    tile x = TILED(load_tile)(mask + (ptrdiff_t)first * TILE_WORDS), south = TILED(south_of)(x, last_row);
+    tile x = TILED(load_tile)(mask + (ptrdiff_t)first * TILE_WORDS), south = TILED(south_of)(x, last_row, inside);
     for (int32_t t = first; t <= last; t++) {
         const ptrdiff_t at = (ptrdiff_t)t * TILE_WORDS;
         if (t == shape->tiles - 1) valid = TILED(load_tile)(own->valid_at_end);
         const tile next = TILED(load_tile)(mask + at + stride);
-        const tile south_east = TILED(south_of)(next, last_row);
+        const tile south_east = TILED(south_of)(next, last_row, inside);
         tile found;
         EACH_VECTOR(i) {
             const vector here = x.part[i];
-            found.part[i] = ((here ^ next.part[i]) | (here ^ south.part[i]) | (here ^ south_east.part[i])) &
-                            valid.part[i];
+            found.part[i] = (here ^ next.part[i]) | (here ^ south.part[i]) | (here ^ south_east.part[i]);
+            if (!inside) found.part[i] &= valid.part[i];
             store(border + at + i * VECTOR_WORDS, found.part[i]);
         }
         place[places] = (int32_t)at;
         places += TILED(any_in_tile)(found);
         /* The next line is this tile's neighbour and, where a tile is a line, the next tile. */
         x = whole ? next : TILED(load_tile)(mask + at + TILE_WORDS);
-        south = whole ? south_east : TILED(south_of)(x, last_row);
+        south = whole ? south_east : TILED(south_of)(x, last_row, inside);
     }
     map->places[side] = places;
     bit_counter bits = no_bits_yet();
@@ -271,10 +275,12 @@ static void TILED(count_column)(const layout *shape, const column *own, maps *ma
     const bool whole = TILE_WORDS > NARROWEST_TILE || shape->stride == TILE_WORDS;
     int64_t found[6] = {TILED(common_bits)(shape, own, map)};
     for (int side = map->outlined; side < 2; side++) {
-        if (whole)
-            TILED(outline)(shape, own, map, true, side);
+        if (whole && shape->inside)
+            TILED(outline)(shape, own, map, true, true, side);
+        else if (whole)
+            TILED(outline)(shape, own, map, true, false, side);
         else
-            TILED(outline)(shape, own, map, false, side);
+            TILED(outline)(shape, own, map, false, false, side);
     }
     for (int side = 0; side < 2; side++) found[2 + side] = map->border_bits[side];
     if (map->places[0] && map->places[1]) {
