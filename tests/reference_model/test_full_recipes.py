@@ -1,4 +1,4 @@
-"""Full-size recipes: what the paper and the official configurations say, ablations, and siblings that train."""
+"""Full-size recipes: the numbers of paper and official configurations, ablations, siblings that train."""
 
 from __future__ import annotations
 
