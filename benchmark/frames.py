@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -206,6 +206,23 @@ def read_video_file(path: Path) -> FrameArray:
         EnvironmentProblem: when PyAV is not installed.
         DatasetError: when the file is missing or holds no readable video.
     """
+    rate, decoded = None, []
+    with opened_video(path) as (container, stream):
+        rate = float(stream.average_rate) if stream.average_rate else None
+        decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+    if not decoded:
+        raise DatasetError("video file holds no frame", where=str(path))
+    return FrameArray(_of_one_size(decoded, path), rate)
+
+
+@contextmanager
+def opened_video(path: Path) -> Iterator[tuple[Any, Any]]:
+    """The container of a video file and its first video stream.
+
+    Raises:
+        EnvironmentProblem: when PyAV is not installed.
+        DatasetError: when the file is missing, or reading it fails in the block.
+    """
     try:
         import av
     except ImportError as error:
@@ -216,14 +233,99 @@ def read_video_file(path: Path) -> FrameArray:
         raise DatasetError("video file is missing", where=str(path))
     try:
         with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            rate = float(stream.average_rate) if stream.average_rate else None
-            decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+            yield container, container.streams.video[0]
     except (av.FFmpegError, IndexError) as error:
         raise DatasetError("video file cannot be decoded", where=str(path), found=str(error)) from error
-    if not decoded:
-        raise DatasetError("video file holds no frame", where=str(path))
-    return FrameArray(np.stack(decoded), rate)
+
+
+def _of_one_size(frames: Sequence[RgbFrame], path: Path) -> NDArray[np.uint8]:
+    first = frames[0].shape
+    for index, frame in enumerate(frames):
+        if frame.shape != first:
+            raise DatasetError(
+                "frames of one clip differ in size",
+                where=f"{path}, frame {index}",
+                expected=f"{first[0]}x{first[1]} as the first frame",
+                found=f"{frame.shape[0]}x{frame.shape[1]}",
+                fix="encode the video again in one size",
+            )
+    return np.stack(frames)
+
+
+class VideoFile(FrameSequence):
+    """Frames of a video file that are decoded when they are asked for; the last few are kept.
+
+    The file is read through once to find the times of its frames. Going backwards costs a jump to the key
+    frame before.
+
+    Args:
+        cache_frames: how many decoded frames to keep.
+
+    Raises:
+        EnvironmentProblem: when PyAV is not installed.
+        DatasetError: when the file is missing or holds no readable video.
+    """
+
+    def __init__(self, path: Path, cache_frames: int = 64) -> None:
+        self._path, self._cache_frames = path, cache_frames
+        self._cache: OrderedDict[int, RgbFrame] = OrderedDict()
+        with opened_video(path) as (container, stream):
+            self.fps = float(stream.average_rate) if stream.average_rate else None
+            seen = [(frame.pts, frame.height, frame.width) for frame in container.decode(stream)]
+        if not seen:
+            raise DatasetError("video file holds no frame", where=str(path))
+        self._times = [pts for pts, _, _ in seen]
+        _, self.height, self.width = seen[0]
+        if any(pts is None for pts in self._times):
+            raise DatasetError(
+                "the frames of this video file have no times",
+                where=str(path),
+                fix="extract the frames into a folder, or encode the video again",
+            )
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def frame(self, index: int) -> RgbFrame:
+        if not 0 <= index < len(self):
+            raise IndexError(f"frame {index} of {len(self)}")
+        if index not in self._cache:
+            self._decode_up_to(index)
+        self._cache.move_to_end(index)
+        return self._cache[index]
+
+    def _decode_up_to(self, index: int) -> None:
+        """Decode from the key frame before `index`; what comes just before and after it is kept, too."""
+        place = {pts: number for number, pts in enumerate(self._times)}
+        last = min(index + self._cache_frames // 2, len(self) - 1)
+        with opened_video(self._path) as (container, stream):
+            container.seek(self._times[index], stream=stream)
+            for decoded in container.decode(stream):
+                number = place.get(decoded.pts)
+                if number is None or number <= index - self._cache_frames // 2:
+                    continue
+                if number not in self._cache:
+                    pixels = decoded.to_ndarray(format="rgb24")
+                    if pixels.shape[:2] != (self.height, self.width):
+                        _of_one_size([np.empty((self.height, self.width, 3), np.uint8), pixels], self._path)
+                    pixels.flags.writeable = False
+                    self._cache[number] = pixels
+                if number >= last:
+                    break
+        if index not in self._cache:
+            raise DatasetError(
+                "video file cannot be decoded",
+                where=f"{self._path}, frame {index}",
+                found="no such frame after a jump to the key frame before it",
+                fix="extract the frames into a folder, or encode the video again",
+            )
+        while len(self._cache) > self._cache_frames:
+            oldest = next(one for one in self._cache if one != index)
+            del self._cache[oldest]
+
+
+MOST_BYTES = 2**30
+"""Frames of a video file that take more memory than this are decoded when they are asked for."""
 
 
 def open_frames(source: Path) -> FrameSequence:
@@ -234,5 +336,13 @@ def open_frames(source: Path) -> FrameSequence:
     """
     if source.is_dir():
         kinds = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
-        return ImageFolder(sorted(path for path in source.iterdir() if path.suffix.lower() in kinds))
-    return read_video_file(source)
+        paths = sorted(path for path in source.iterdir() if path.suffix.lower() in kinds)
+        if not paths:
+            raise DatasetError(
+                "no frames in this folder", where=str(source), expected=f"files {', '.join(sorted(kinds))}"
+            )
+        return ImageFolder(paths)
+    with opened_video(source) as (_, stream):
+        # Some containers don't say how many frames they hold.
+        large = not stream.frames or stream.frames * stream.height * stream.width * 3 > MOST_BYTES
+    return VideoFile(source) if large else read_video_file(source)

@@ -68,14 +68,13 @@ def check_torchvision() -> None:
         ) from error
 
 
-def memory_problem(device: str, expressions: int) -> EnvironmentProblem:
+def memory_problem(reason: str) -> EnvironmentProblem:
     """The sentence for a device whose memory is full."""
     return EnvironmentProblem(
         "not enough memory on the device",
-        where=device,
-        found=f"{expressions} expressions asked at once",
-        fix="ask fewer at once, follow fewer objects at once (--set objects-at-once=4), keep fewer features "
-        "(--set features-kept=8), or use --device cpu",
+        found=reason.strip().splitlines()[0] if reason.strip() else "no word of why",
+        fix="encode and keep fewer frames at once (--set encode-chunk=1 --set features-kept=1), use "
+        "--precision bfloat16, or --device cpu",
     )
 
 

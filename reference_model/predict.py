@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.command_line import parser, run_command
-from benchmark.frames import open_frames
+from benchmark.errors import UsageError
+from benchmark.frames import FrameSequence, open_frames
+from reference_model.environment import memory_problem
 from reference_model.inference_options import InferenceMode
-from reference_model.predictor import Answer, Predictor, load_predictor
+from reference_model.predictor import Answer, Predictor, QuestionTooLong, load_predictor
 
 __all__ = ["Answer", "Predictor", "load_predictor"]
 
@@ -58,6 +60,28 @@ def build_parser() -> Any:
     return command
 
 
+def ask(predictor: Predictor, frames: FrameSequence, expression: str) -> Answer:
+    """The answer to one expression.
+
+    Raises:
+        UsageError: when the question is too long.
+        EnvironmentProblem: when the device has too little memory.
+    """
+    import torch
+
+    try:
+        predictor.open_video(frames)
+        (answer,) = predictor.answer([expression])
+    except QuestionTooLong as error:
+        fix = "shorten the expression, or let it be cut: --set cut-questions=true"
+        raise UsageError(str(error), where="--expression", fix=fix) from error
+    except torch.OutOfMemoryError as error:
+        raise memory_problem(str(error)) from error
+    finally:
+        predictor.close_video()
+    return answer
+
+
 def main(arguments: Sequence[str]) -> int:
     """Predict one expression and write the overlay."""
     from reference_model.overlay import check_output, frames_with_mask, write_overlay
@@ -73,9 +97,7 @@ def main(arguments: Sequence[str]) -> int:
         options.precision,
         options.sam2_backend,
     )
-    predictor.open_video(frames)
-    (answer,) = predictor.answer([options.expression])
-    predictor.close_video()
+    answer = ask(predictor, frames, options.expression)
     write_overlay(options.output, frames, answer.actor, answer.target)
     print(f"the model says: {answer.text}")
     for role, track in (("actor", answer.actor), ("target", answer.target)):

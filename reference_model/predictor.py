@@ -57,6 +57,10 @@ class Answer:
     written: tuple[int, ...] = ()
 
 
+class QuestionTooLong(ValueError):
+    """A question that the language model cannot read; a run goes on after it, as after any failed query."""
+
+
 def load_predictor(
     checkpoint: Path | None = None,
     device: str = "auto",
@@ -133,21 +137,17 @@ class Predictor:
         """One answer per expression, in order.
 
         Raises:
-            UsageError: when no video is open, or a question does not fit into the language model.
-            EnvironmentProblem: when the device has too little memory.
+            UsageError: when no video is open.
+            QuestionTooLong: when a question does not fit into the language model.
+            torch.OutOfMemoryError: when the device has too little memory.
         """
         import torch
-
-        from reference_model.environment import memory_problem
 
         video = self._opened()
         if not expressions:
             return []
-        try:
-            with torch.inference_mode():
-                return video.answer(expressions)
-        except torch.OutOfMemoryError as error:
-            raise memory_problem(str(self._device), len(expressions)) from error
+        with torch.inference_mode():
+            return video.answer(expressions)
 
     def visual_tokens(self) -> Tensor:
         """Visual tokens (1, F, P, D) of the frames of the open clip that the language model sees.
@@ -249,11 +249,9 @@ class _OpenVideo:
         model, options = self._model, self._options
         most = model.config.vision_language.max_positions
         if asked >= most:
-            raise UsageError(
-                "the question is longer than the language model can read",
-                expected=f"fewer than {most} tokens with the {len(self.shown)} frames",
-                found=f"{asked} tokens",
-                fix="shorten the expression, or let it be cut: --set cut-questions=true",
+            raise QuestionTooLong(
+                f"the question has {asked} tokens with the {len(self.shown)} frames, and the language model "
+                f"reads fewer than {most}"
             )
         tokens = {model.end_id, model.padding_id} if options.padding_ends else {model.end_id}
         says = model.says_end if model.config.prompts.stop_text is not None else None

@@ -10,8 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmark import frames as frames_module
 from benchmark.errors import DatasetError, EnvironmentProblem
-from benchmark.frames import FrameArray, ImageFolder, image_size, open_frames, read_image, read_video_file
+from benchmark.frames import (
+    FrameArray,
+    ImageFolder,
+    VideoFile,
+    image_size,
+    open_frames,
+    read_image,
+    read_video_file,
+)
 
 
 def picture(seed: int, height: int = 24, width: int = 40) -> Any:
@@ -130,6 +139,45 @@ def test_a_video_file_comes_back(tmp_path: Path) -> None:
     assert (len(frames), frames.height, frames.width, frames.fps) == (3, 48, 64, 10.0)
     means = [float(frame.mean()) for frame in frames.frames()]
     assert np.allclose(means, levels, atol=6)
+
+
+def write_video(path: Path, count: int, key_every: int = 7) -> None:
+    """Frame n is grey, n levels above black, in H.264 with frames that refer to later ones."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("h264", rate=25, options={"g": str(key_every), "bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = 32, 16, "yuv420p"
+        for level in range(count):
+            pixels = np.full((16, 32, 3), 20 + 2 * level, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def test_a_long_video_file_is_decoded_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "clip.mp4"
+    write_video(path, 100)
+    whole = read_video_file(path)
+    monkeypatch.setattr(frames_module, "MOST_BYTES", 1000)
+    streamed = open_frames(path)
+    assert isinstance(streamed, VideoFile)
+    assert (len(streamed), streamed.height, streamed.width) == (100, 16, 32)
+    assert streamed.fps == whole.fps == 25
+    small = VideoFile(path, cache_frames=4)
+    for index in [0, 1, 2, 50, 49, 48, 47, 99, 3, *range(20, 40), *range(60, 40, -1), 0]:
+        for one in (streamed, small):
+            assert np.array_equal(one.frame(index), whole.frame(index)), index
+            assert not one.frame(index).flags.writeable
+    assert len(small._cache) <= 4 and len(streamed._cache) <= 64
+    with pytest.raises(IndexError):
+        streamed.frame(100)
+
+
+def test_a_folder_without_frames(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("none")
+    with pytest.raises(DatasetError, match="no frames in this folder; expected files"):
+        open_frames(tmp_path)
 
 
 def test_video_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
