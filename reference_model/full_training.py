@@ -213,11 +213,11 @@ def _over_processes(session: Session, sums: dict[str, float]) -> dict[str, float
 
 def _out_of_memory(session: Session, samples: list[Sample]) -> EnvironmentProblem:
     device, tuning = session.accelerator.device, tuning_of(session.recipe)
-    held = f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB taken" if device.type == "cuda" else "full"
+    taken = f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB taken, " if device.type == "cuda" else ""
     return EnvironmentProblem(
         "the memory does not suffice for a training step",
         where=f"step {session.progress.step + 1} on {device}: {'; '.join(one.name for one in samples)}",
-        found=f"{held} with {tuning.videos_per_pass} videos a pass, "
+        found=f"{taken}{tuning.videos_per_pass} videos a pass, "
         f"activation checkpointing {'on' if tuning.checkpoint_activations else 'off'}",
         fix="lower --videos-per-pass, keep activation checkpointing, or share the work among GPUs (FSDP)",
     )

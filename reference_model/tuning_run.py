@@ -39,7 +39,12 @@ class LeftOut:
 
 @dataclass
 class Progress:
-    """How far a fine-tuning is; everything of it that is not a tensor."""
+    """How far a fine-tuning is; everything of it that is not a tensor.
+
+    Attributes:
+        recent: the last losses that were learnt from; a spike is measured against them.
+        curve: one row for every so many steps; `unlogged` are the terms of the steps after the last row.
+    """
 
     seed: int
     steps: int
@@ -48,6 +53,7 @@ class Progress:
     recent: list[float] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     curve: list[dict[str, Any]] = field(default_factory=list)
+    unlogged: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def finished(self) -> bool:

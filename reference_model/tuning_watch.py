@@ -30,7 +30,6 @@ class Watch:
     def __init__(self, session: Session, schedule: Schedule, bar: Any, writer: Any) -> None:
         self._session, self._schedule = session, schedule
         self._bar, self._writer = bar, writer
-        self._waiting: list[dict[str, float]] = []
         self._source: ClipSource | None = None
 
     def step(self, terms: dict[str, float] | None) -> None:
@@ -38,17 +37,18 @@ class Watch:
         progress = self._session.progress
         self._bar.update()
         if terms is not None:
-            self._waiting.append(terms)
+            progress.unlogged.append(terms)
         every = self._session.recipe.training.log_every
-        if self._waiting and (progress.step % every == 0 or progress.finished):
-            names = [name for name in self._waiting[-1] if all(name in one for one in self._waiting)]
-            means = {name: sum(one[name] for one in self._waiting) / len(self._waiting) for name in names}
+        if progress.unlogged and (progress.step % every == 0 or progress.finished):
+            waiting = progress.unlogged
+            names = [name for name in waiting[-1] if all(name in one for one in waiting)]
+            means = {name: sum(one[name] for one in waiting) / len(waiting) for name in names}
             rate = learning_rate(progress.step - 1, progress.steps, self._session.recipe)
             row = {"stage": "fine-tuning", "step": progress.step, "seconds": round(progress.seconds, 1)}
             progress.curve.append(row | {"learning_rate": rate} | means)
             self._bar.set_postfix_str(" ".join(f"{name} {value:.3f}" for name, value in means.items()))
             self._scalars("train", means | {"learning_rate": rate})
-            self._waiting = []
+            progress.unlogged = []
 
     def validate(self) -> None:
         """J&F on held-back clips by the referee's own rules, and a picture of each clip.
