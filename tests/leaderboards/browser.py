@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage"]  # as root in a container, without room in /dev/shm
 INSTALL = "apt-get install chromium, and pip install -c constraints.txt -e '.[browser]'"
 
 
@@ -21,7 +22,7 @@ def running_browser() -> Iterator[Any]:
     if program is None:
         pytest.skip(f"needs Chromium: {INSTALL}")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         try:
             yield browser
         finally:

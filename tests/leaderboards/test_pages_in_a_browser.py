@@ -233,3 +233,27 @@ def test_axe_finds_nothing(page: Any, site: Path, scheme: str) -> None:
         page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
         found = axe.Axe().run(page).response["violations"]
         assert [(one["id"], [node["html"][:120] for node in one["nodes"]][:3]) for one in found] == [], name
+
+
+def test_a_space_is_told_what_is_shown(browser: Any, site: Path) -> None:
+    """The Hub shows a Space in a frame, and keeps its address where the frame posts it."""
+    page = browser.new_page()
+    outer = """<!doctype html><title>Space</title><iframe width=1200 height=800></iframe><script>
+    addEventListener("message", (event) => { window.told = [event.origin, event.data]; });
+    const board = "https://org-name.static.hf.space/boards/interrvos.html";
+    document.querySelector("iframe").src = board + location.hash;
+    </script>"""
+    page.route("https://huggingface.co/**", lambda route: route.fulfill(body=outer, content_type="text/html"))
+    page.route(
+        "https://org-name.static.hf.space/**",
+        lambda route: route.fulfill(path=site / route.request.url.split(".space/")[1].partition("#")[0]),
+    )
+    page.goto("https://huggingface.co/spaces/org/name#sort=model&dir=up")
+    frame = page.frame_locator("iframe")
+    assert frame.locator(f'{TABLE} thead th[data-col="model"]').get_attribute("aria-sort") == "ascending"
+    frame.locator(f'{TABLE} thead th[data-col="rvos-jf"] button').click()
+    page.wait_for_timeout(300)
+    origin, data = page.evaluate("window.told")
+    assert origin == "https://org-name.static.hf.space"
+    assert data == {"queryString": "", "hash": "#sort=rvos-jf&dir=down"}
+    page.close()
