@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from leaderboards.boards import Board
+from leaderboards.boards import Board, Row
 from leaderboards.charts import Charts, charts_of
 from leaderboards.clips import Clip
 from leaderboards.compare_view import Comparison, comparison_of
@@ -77,6 +77,12 @@ class DatasetPage:
     def computed(self) -> int:
         """Rows that this project computed."""
         return sum(len(board.rows) for board in self.boards)
+
+    @property
+    def leading(self) -> Row | None:
+        """The first row of the first board that is a model; `None` without one."""
+        rows = (row for board in self.boards for row in board.rows)
+        return next((row for row in rows if row.sanity is None), None)
 
     @property
     def reported(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -186,8 +185,20 @@ def _receipt(one: BoardEntry) -> str:
 def _made_by(facts: Mapping[str, Any]) -> Iterator[Fact]:
     """The facts of the scoring process, in the order they were stored in."""
     for name, value in facts.items():
-        words = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        yield Fact(f"Scoring: {name}", words, code=True)
+        yield Fact(f"Scoring: {name.replace('_', ' ')}", _told(value), code=name == "command")
+
+
+def _told(value: Any) -> str:
+    """A stored fact in words: what belongs together is joined by commas."""
+    if isinstance(value, Mapping):
+        return (
+            ", ".join(f"{str(name).replace('_', ' ')} {_told(one)}" for name, one in value.items()) or "none"
+        )
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_told, value)) or "none"
+    if value is None:
+        return "none"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def entry_downloads(row: Row) -> tuple[Download, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,6 +202,12 @@ def _figures(table: ReportedTable, row_id: str) -> Iterator[dict[str, str | None
         }
 
 
+def _printed_order(table: ReportedTable) -> list[tuple[bool, int, str]]:
+    """Table 9 before Table 10, and both before Table A1."""
+    parts = re.findall(r"\d+|\D+", table.table)
+    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
+
+
 def _plain_pages(
     pages: Pages, material: Material, boards: Sequence[Board], datasets: Sequence[DatasetPage]
 ) -> Iterator[tuple[str, bytes]]:
@@ -212,7 +219,11 @@ def _plain_pages(
         "tables": len(material.tables),
         "papers": len(papers),
     }
-    yield "index.html", pages.render("index.html", "index.html", datasets=datasets, tables=material.tables)
+    printed = [
+        (paper, sorted((one for one in material.tables if one.paper.id == name), key=_printed_order))
+        for name, paper in sorted(papers.items())
+    ]
+    yield "index.html", pages.render("index.html", "index.html", datasets=datasets, papers=printed)
     sections = protocol_sections()
     shared = [
         (rule.name, [one.rules[index].words for one in sections])

@@ -217,7 +217,7 @@ class Player {
     const frame = Number(this.range.value);
     const one = this.clip.expressions.find((each) => each.id === this.sentence.value);
     this.where.textContent = `frame ${frame + 1} of ${this.clip.frames.length}`;
-    this.note.textContent = NOTES[this.view.value];
+    this.note.textContent = `“${one.text}”, frame ${frame + 1} of ${this.clip.frames.length}. ${NOTES[this.view.value]}`;
     const names = new Map(this.clip.models.map((model) => [model.id, model.name]));
     this.panes.replaceChildren(this.pane("Truth", one, one.truth, null, frame),
       ...this.shown().map((id) => this.pane(names.get(id), one, one.answers[id] ?? null, one.answers[id], frame)));

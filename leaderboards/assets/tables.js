@@ -65,8 +65,6 @@ class Board {
   prepare() {
     this.pages = document.querySelector(`nav[data-pages-of="${CSS.escape(this.table.id)}"]`);
     this.pages.hidden = true;
-    this.more = element("div", { class: "more" });
-    this.table.closest(".scroll").after(this.more);
     for (const [index, row] of [...this.table.tHead.rows].entries()) row.setAttribute("aria-rowindex", index + 1);
     for (const event of ["pointermove", "pointerdown", "wheel", "keydown", "focusin"])
       addEventListener(event, () => this.whole(), { once: true, passive: true });
@@ -171,7 +169,8 @@ class Board {
       await this.refresh();
       this.body.rows[at]?.querySelector("a")?.focus();
     };
-    this.more.replaceChildren(...left > 0 && !this.lost ? [
+    if (!count) this.more.replaceChildren(element("span", {}, "No row matches."), button("Clear search and filters", () => this.clear()));
+    else this.more.replaceChildren(...left > 0 && !this.lost ? [
       element("span", {}, `${number.format(shown)} of ${number.format(count)} shown`),
       button(`Show ${Math.min(STEP, left)} more`, to(shown + STEP)), button("Show all", to(Infinity))] : []);
   }
@@ -189,7 +188,22 @@ class Board {
       this.fillFilter();
     });
     this.bar = element("div", { class: "bar-of-board" }, this.search, this.filter, this.columnMenu(), this.viewMenu(), this.count);
+    this.more = element("div", { class: "more" });
     this.table.closest(".scroll").before(this.bar);
+    this.table.closest(".scroll").after(this.more);
+    document.addEventListener("click", (event) => { if (!this.bar.contains(event.target)) this.closeMenus(); });
+  }
+
+  closeMenus(but = null) {
+    for (const menu of this.bar.querySelectorAll("details[open]")) if (menu !== but) menu.open = false;
+  }
+
+  clear() {
+    this.search.value = this.query = "";
+    for (const values of this.chosen.values()) values.clear();
+    for (const one of this.boxes ?? []) one.box.checked = false;
+    this.search.focus();
+    this.refresh();
   }
 
   fillFilter() {
@@ -236,7 +250,7 @@ class Board {
       made.querySelector("summary").focus();
     });
     made.addEventListener("toggle", () => {
-      if (made.open) for (const other of this.bar.querySelectorAll("details[open]")) if (other !== made) other.open = false;
+      if (made.open) this.closeMenus(made);
     });
     return made;
   }
