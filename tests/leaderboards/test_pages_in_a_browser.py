@@ -18,6 +18,7 @@ from tests.leaderboards.browser import running_browser
 Forge = Callable[..., Entry]
 BOARD = "boards/interrvos.html"
 COMPARE = "compare/interrvos-val.html"
+CHARTS = "charts/interrvos-val.html"
 TABLE = "#interrvos-val"
 
 
@@ -127,6 +128,24 @@ def test_odd_addresses_do_no_harm(page: Any, site: Path, hash_: str) -> None:
     assert page.locator(TABLE).is_visible()
 
 
+def test_where_nothing_is_found_a_button_brings_everything_back(page: Any, site: Path) -> None:
+    go(page, site, f"{BOARD}#q=nobody&kind=model")
+    assert names(page) == []
+    page.get_by_role("button", name="Clear search and filters").click()
+    assert len(names(page)) == 3 and page.get_by_label("Search rows").input_value() == ""
+    page.wait_for_timeout(300)
+    assert "#" not in page.url
+
+
+def test_a_menu_closes_when_another_opens_or_the_page_is_clicked(page: Any, site: Path) -> None:
+    go(page, site)
+    for title in ("Filter", "Columns"):
+        page.get_by_text(title, exact=True).click()
+        assert page.locator(".menu[open] summary").all_text_contents() == [title]
+    page.locator("h1").click()
+    assert page.locator(".menu[open]").count() == 0
+
+
 def test_column_toggles_hide_heading_and_cells(page: Any, site: Path) -> None:
     go(page, site)
     assert not page.locator(f'{TABLE} thead th[data-col="actor-j"]').is_visible()
@@ -190,7 +209,17 @@ def test_dark_is_followed_from_the_system(page: Any, site: Path) -> None:
 @pytest.mark.parametrize("width", [320, 768, 3840])
 def test_no_page_scrolls_sideways(page: Any, site: Path, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
-    some = [BOARD, COMPARE, "index.html", "how-to-read.html", "submit.html", "protocols.html", "about.html"]
+    some = [
+        BOARD,
+        COMPARE,
+        CHARTS,
+        "protocols/actor.html",
+        "index.html",
+        "how-to-read.html",
+        "submit.html",
+        "protocols.html",
+        "about.html",
+    ]
     some += [f"models/{path.name}" for path in sorted((site / "models").glob("interrvos-val--*"))]
     for name in [*some, "reported/visa-table-1.html", "models/reported--visa-7b.html"]:
         go(page, site, name)
@@ -228,7 +257,8 @@ def test_axe_finds_nothing(page: Any, site: Path, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
     page.emulate_media(color_scheme=scheme)
     (own,) = [f"models/{path.name}" for path in (site / "models").glob("interrvos-val--both*")]
-    for name in (BOARD, "index.html", "protocols.html", "how-to-read.html", own, "submit.html", COMPARE):
+    plain = ["index.html", "protocols.html", "protocols/target.html", "how-to-read.html", "submit.html"]
+    for name in (BOARD, own, COMPARE, CHARTS, *plain):
         go(page, site, name)
         page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
         found = axe.Axe().run(page).response["violations"]
