@@ -14,19 +14,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.errors import ProblemCollector, RefereeError
+from benchmark.json_records import to_json
 from benchmark.result_files import read_expressions, read_result
 from benchmark.results import ExpressionRow, Result
 from benchmark.stored_files import TEMPORARY_PREFIX
 from leaderboards.clip_truth import OUTLINES
+from leaderboards.entry_rules import entry_problems
 from leaderboards.safe_text import file_name
-from leaderboards.shown_masks import ShownMasks, read_shown_masks
+from leaderboards.shown_masks import FRAMES, ShownMasks, read_shown_masks
 from submissions.entries import ENTRY, RECEIPT, Entry, entry_id, read_entry
 from submissions.model_card import card_digest
+from submissions.published_masks import MASKS
 from submissions.receipt import Receipt, Statement, read_receipt, signature_fits
 
 RESULT = "result.json"
 EXPRESSIONS = "expressions.csv"
 REPORTED = "reported"
+FILES = (ENTRY, RECEIPT, RESULT, EXPRESSIONS, MASKS, FRAMES)
 MEND = "take back the edit (git checkout); a correction is a new entry that --supersedes this one"
 
 
@@ -81,6 +85,10 @@ def _read_folder(folder: Path, problems: ProblemCollector) -> Iterator[BoardEntr
 def _read(place: Path, problems: ProblemCollector) -> BoardEntry:
     entry = read_entry(place / ENTRY)
     where = str(place / ENTRY)
+    problems.problems.extend(entry_problems(entry, where))
+    for path in sorted(place.iterdir()):
+        if path.name not in FILES and not path.name.startswith(TEMPORARY_PREFIX):
+            problems.add("a file that no entry has", where=str(path), expected=", ".join(FILES))
     own_folder = f"{file_name(entry.dataset.name)}-{file_name(entry.dataset.split)}"
     if place.parent.name != own_folder:
         problems.add("an entry in the folder of another dataset", where=where, expected=own_folder)
@@ -132,7 +140,12 @@ def _receipt_facts(stated: Statement, entry: Entry) -> Iterator[tuple[str, objec
     yield "rounded", stated.rounded, entry.rounded
     scores = entry.scores or {}
     for name in sorted(stated.scores.keys() | scores.keys()):
-        yield f"scores/{name}", stated.scores.get(name), scores.get(name)
+        one, other = stated.scores.get(name), scores.get(name)
+        if one is None or other is None:
+            yield f"scores/{name}", one and one.jf, other and other.jf
+            continue
+        values = zip(to_json(one).items(), to_json(other).values(), strict=True)
+        yield from ((f"scores/{name}/{key}", value, own) for (key, value), own in values)
 
 
 def _result(
@@ -166,10 +179,17 @@ def _result_facts(result: Result, entry: Entry) -> Iterator[tuple[str, object, o
     yield "dataset/digest", result.dataset.digest, entry.dataset.digest
     for name, scores in sorted((entry.scores or {}).items()):
         setting = result.settings.get(name)
-        stated = None if setting is None else (setting.j, setting.f, setting.jf)
-        yield f"settings/{name}", stated, (scores.j, scores.f, scores.jf)
-        rules = result.protocols.get(name)
-        yield f"protocols/{name}", rules and rules.digest, entry.protocols[name].digest
+        if setting is None:
+            yield f"settings/{name}", None, "scores of this setting"
+            continue
+        for key, stated, own in (
+            ("J", setting.j, scores.j),
+            ("F", setting.f, scores.f),
+            ("J&F", setting.jf, scores.jf),
+        ):
+            yield f"settings/{name}/{key}", stated, own
+        rules, known = result.protocols.get(name), entry.protocols.get(name)
+        yield f"protocols/{name}", rules and rules.digest, known and known.digest
 
 
 def _brief(value: object) -> str:

@@ -17,6 +17,7 @@ from benchmark.errors import EnvironmentProblem
 from leaderboards.reported_view import short_title
 from leaderboards.safe_text import file_name, https_link, shortened, visible
 
+SHOWN_IN_FILTERS = 40
 FOLDER = Path(__file__).parent
 TEMPLATES = FOLDER / "templates"
 ASSETS = FOLDER / "assets"
@@ -56,7 +57,7 @@ class Pages:
             dot_words=_dot_words,
             text_block=_Block,
             trained=lambda row: ", ".join(
-                sorted({visible(seen.dataset) for seen in row.one.entry.model.trained_on})
+                sorted({shortened(seen.dataset, SHOWN_IN_FILTERS) for seen in row.one.entry.model.trained_on})
             ),
         )
         self._entries_digest = entries_digest

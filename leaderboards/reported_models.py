@@ -96,7 +96,7 @@ def read_models(path: Path, tables: Iterable[ReportedTable] = ()) -> Models:
         for table in tables:
             for row in table.rows:
                 if row.model not in known:
-                    where = f"{table.id}/rows/{row.id}/model"
+                    where = f"{table.id}.json/rows/{row.id}/model"
                     problems.add("a model without facts", where=where, expected=str(path), found=row.model)
     problems.raise_if_any(ResultError, f"models of {path}")
     assert read is not None  # no problem means a record

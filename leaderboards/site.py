@@ -76,7 +76,7 @@ def read_material(root: Path) -> Material:
     if (root / REPORTED).is_dir():
         try:
             tables = read_reported(root / REPORTED)
-            models = read_models(root / MODELS, tables) if (root / MODELS).is_file() else None
+            models = read_models(root / MODELS, tables)
         except RefereeError as error:
             problems.problems.extend(error.problems)
     if not entries and not tables and not problems.problems:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from benchmark.errors import ProblemCollector
 from leaderboards.board_entries import read_board_entries
 from submissions.entries import Entry, Supersedes, read_entry
@@ -33,8 +35,8 @@ def test_entries_as_received_have_no_problem(received: Path) -> None:
 def test_an_edited_score_is_found(entries: Path, place: Path) -> None:
     edit(place / "entry.json", lambda one: one["scores"]["RVOS"].update({"J&F": 99.0}))
     found = sentences(entries)
-    assert any("receipt.json: statement/scores/RVOS: the receipt says otherwise" in one for one in found)
-    assert any("result.json: settings/RVOS: the result says otherwise" in one for one in found)
+    assert any("receipt.json: statement/scores/RVOS/J&F: the receipt says otherwise" in one for one in found)
+    assert any("result.json: settings/RVOS/J&F: the result says otherwise" in one for one in found)
 
 
 def test_an_edited_result_is_found(entries: Path, place: Path) -> None:
@@ -116,3 +118,45 @@ def test_superseding_nothing_or_twice_is_found(entries: Path, place: Path, forge
 def test_leftovers_of_a_killed_receive_are_passed_over(entries: Path) -> None:
     (entries / "interrvos-val" / ".unfinished-0123").mkdir()
     assert sentences(entries) == []
+
+
+def scores_of(one: Any) -> Any:
+    return one["scores"]["RVOS"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            lambda one: one["scores"].update(Other=scores_of(one)),
+            "scores/Other: settings with scores",
+        ),
+        (lambda one: one.update(protocols={}), "protocols: an entry without protocols"),
+        (
+            lambda one: one["protocols"].update(New=one["protocols"]["RVOS"]),
+            "protocols/New: no such protocol",
+        ),
+        (lambda one: one["model"].update(parameters=-5), "model/parameters: not a number of parameters"),
+        (lambda one: one["model"].update(parameters=10**400), "model/parameters: not a number of parameters"),
+        (lambda one: one["model"]["speed"].update(frames_per_second=0), "frames_per_second: not a speed"),
+        (lambda one: scores_of(one).update({"J": 101}), "scores/RVOS/J: not a percentage"),
+        (lambda one: scores_of(one).update({"J&F interval": [9, 1]}), "not an interval in percent"),
+        (lambda one: scores_of(one).update({"failed": 99}), "scores/RVOS/failed: not a count of failures"),
+        (lambda one: scores_of(one).update({"F": None}), "scores/RVOS: J, F and J&F go together"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_named(
+    entries: Path, place: Path, change: Callable[[Any], None], sentence: str
+) -> None:
+    def changed(one: Any) -> None:
+        one["model"]["speed"] = {"hardware": "one GPU", "frames_per_second": 9.0, "peak_memory_gib": None}
+        change(one)
+
+    edit(place / "entry.json", changed)
+    assert any(f"{place / 'entry.json'}" in one and sentence in one for one in sentences(entries))
+
+
+def test_a_file_that_no_entry_has_is_found(entries: Path, place: Path) -> None:
+    (place / "index.html").write_text("<script>")
+    (found,) = sentences(entries)
+    assert found.startswith(f"{place / 'index.html'}: a file that no entry has")

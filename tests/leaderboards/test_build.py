@@ -17,7 +17,7 @@ from leaderboards import build
 from leaderboards.rendering import Pages, asset, content_policies
 from leaderboards.site import read_material, site_files
 from submissions.entries import Entry, Supersedes, read_entry
-from submissions.model_card import Links
+from submissions.model_card import Links, Strength, TrainedOn
 
 Forge = Callable[..., Entry]
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -162,6 +162,7 @@ def test_a_hostile_entry_is_text_and_nothing_else(entries: Path, forge: Forge) -
         notes="</style><script>alert(3)</script>\u2066\u0000",
         licence="=HYPERLINK(1)",
         contact="javascript:alert(4)",
+        trained_on=tuple(TrainedOn(f"{n}" + "W" * 10_000, "x", Strength.WEAK, None) for n in range(50)),
         links=Links("javascript:alert(5)", "data:text/html,x", "https://evil.example/'\"><b>", "http://a.b"),
     )
     files = built(entries)
@@ -214,6 +215,12 @@ def test_all_problems_are_listed_and_nothing_is_written(entries: Path, place: Pa
     assert "stray: not an entry" in text
     assert "interrvos-table-2.json" in text
     assert not (tmp_path / "site").exists()
+
+
+def test_tables_of_papers_need_the_facts_of_their_models(entries: Path) -> None:
+    (entries / "models.json").unlink()
+    with pytest.raises(ResultError, match=r"models\.json: not readable JSON"):
+        read_material(entries)
 
 
 def test_nothing_to_show_and_no_folder_are_said(tmp_path: Path) -> None:
