@@ -1,6 +1,6 @@
 """Recipes of the models that the authors of ReVIOSa released: InternVL2.5 with the large SAM2.
 
-They say what the released weights are and how they were asked; training them is not described here.
+They say what the released weights are and how they were asked; `full_recipes.py` adds their training.
 
 Source: cvlab-kaist/InterRVOS at 14c261e, and the configurations of InternVL2_5-1B and -4B.
 """
