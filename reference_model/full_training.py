@@ -7,9 +7,12 @@
 from __future__ import annotations
 
 import math
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +69,7 @@ def train_all(session: Session, schedule: Schedule, facts: Mapping[str, Any]) ->
 
     progress, main = session.progress, session.accelerator.is_main_process
     passes = passes_of(session, schedule.workers)
-    with open_watch(session, schedule) as watch:
+    with open_watch(session, schedule) as watch, between_steps() as interrupted:
         try:
             while not progress.finished:
                 begun = time.perf_counter()
@@ -84,14 +87,47 @@ def train_all(session: Session, schedule: Schedule, facts: Mapping[str, Any]) ->
                     save_model(session, folder, facts)
                 if _due(progress.step, schedule.validate_every):
                     watch.validate()
-        except (KeyboardInterrupt, RefereeError):
-            # Gathering needs all processes; when one is interrupted, the others may be waiting elsewhere.
+                if _anywhere(session, interrupted):
+                    if schedule.folder:
+                        save_state(session, schedule.folder)
+                    raise KeyboardInterrupt
+        except RefereeError:
+            # Gathering needs all processes; where one has failed, the others may be waiting elsewhere.
             if schedule.folder and not session.sharded and main:
                 save_state(session, schedule.folder)
             raise
     if schedule.folder:
         save_state(session, schedule.folder)
         save_model(session, schedule.folder, facts)
+
+
+@contextmanager
+def between_steps() -> Iterator[threading.Event]:
+    """Let Ctrl-C wait for the end of the step, whose state is saved; a second one stops at once, unsaved."""
+    interrupted = threading.Event()
+
+    def note(number: int, frame: Any) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+        print("\nstopping after this step; once more to stop at once", file=sys.stderr)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _anywhere(session: Session, interrupted: threading.Event) -> bool:
+    """Whether any process was interrupted; all of them stop after the same step then."""
+    if session.accelerator.num_processes == 1:
+        return interrupted.is_set()
+    own = torch.tensor([float(interrupted.is_set())], device=session.accelerator.device)
+    return float(session.accelerator.reduce(own, "sum")) > 0
 
 
 def _due(step: int, every: int | None) -> bool:

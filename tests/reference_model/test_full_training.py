@@ -76,8 +76,14 @@ def test_what_is_trained_moves_and_nothing_else(clips):
 def test_the_command_trains_resumes_and_leaves_a_model(tmp_path, clips, capsys):
     words = ["--recipe", "reviosa_1b_tiny", "--data-root", str(clips), "--workers", "0"]
     words += ["--output", str(tmp_path / "run"), "--videos-per-step", "2"]
-    assert train.main([*words, "--steps", "2"]) == 0
-    assert "weights are trained" in capsys.readouterr().out
+    watching = ["--validate-every", "2", "--validation-clips", "1", "--checkpoint-every", "1"]
+    assert train.main([*words, "--steps", "2", *watching]) == 0
+    shown = capsys.readouterr()
+    assert "weights are trained" in shown.out and "step 2: actor J&F" in shown.err
+    assert (tmp_path / "run" / "validation" / "step-000002" / "clip-0.png").stat().st_size > 1000
+    assert load_checkpoint(tmp_path / "run" / "step-000001").facts["steps"] == 1
+    values = {"train/loss", "train/text", "train/learning_rate", "validation/actor"}
+    assert logged(tmp_path / "run" / "tensorboard") >= values
     loaded = load_checkpoint(tmp_path / "run")
     assert loaded.facts["steps"] == 2 and loaded.facts["trained_on"] == ["interrvos-synthetic:train"]
     assert not any("lora" in name for name in loaded.model.state_dict())
@@ -88,6 +94,14 @@ def test_the_command_trains_resumes_and_leaves_a_model(tmp_path, clips, capsys):
     with pytest.raises(UsageError, match="another number of steps"):
         train.main([*words, "--steps", "3", "--resume"])
     assert train.main([*words, "--steps", "2", "--resume"]) == 0
+
+
+def logged(folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return set(events.Tags()["scalars"])
 
 
 def test_a_state_of_another_recipe_or_a_damaged_one_is_refused(tmp_path, clips):

@@ -185,6 +185,35 @@ def test_options_that_do_not_go_together(clips, tmp_path):
         train.main([*words, "--internvl", "somewhere"])
 
 
+def test_an_interrupt_ends_the_step_and_is_resumed(tmp_path, clips):
+    session = small_session(clips, small_tuning(videos_per_step=1), steps=4)
+    forward = session.room.forward
+
+    def interrupted(batch):
+        if session.progress.step == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return forward(batch)
+
+    session.room.forward = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        train_all(session, Schedule(tmp_path, show=False, tensorboard=False), {})
+    assert load_progress(tmp_path, session.recipe, len(session.mix))[0].step == session.progress.step == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_interrupt_stops_at_once_and_saves_no_half_step(tmp_path, clips):
+    session = small_session(clips, small_tuning(videos_per_step=1), steps=4)
+
+    def twice(batch):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    session.room.forward = twice
+    with pytest.raises(KeyboardInterrupt):
+        train_all(session, Schedule(tmp_path, show=False, tensorboard=False), {})
+    assert session.progress.step == 0 and not (tmp_path / STATE_FILE).exists()
+
+
 def test_a_verdict_needs_some_losses_to_compare_with():
     progress = Progress(0, 100)
     assert progress.verdict(1e9, 10.0) is None
