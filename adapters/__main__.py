@@ -74,7 +74,9 @@ def described(name: str) -> list[str]:
         adapter = load_adapter(name)
     except UsageError as error:
         # It cannot be made without an option: say which.
-        return [f"{name:18} {adapter_class.summary}", f"{'':18} {error.problems[0].what}"]
+        option = error.problems[0].where
+        told = f"what it needs depends on it: python -m adapters doctor {name} {option}"
+        return [f"{name:18} {adapter_class.summary}", *_wrapped(f"needs {option}; {told}")]
     except AdapterError as error:
         return [f"{name:18} cannot be used: {error}"]
     return [f"{name:18} {adapter_class.summary}", *_facts(adapter)]
@@ -92,8 +94,12 @@ def _facts(adapter: Adapter) -> list[str]:
         *([f"licence {info.licence}"] if info.licence else []),
         *([f"trained on {', '.join(info.trained_on)}"] if info.trained_on else []),
     ]
+    return _wrapped("; ".join(facts))
+
+
+def _wrapped(text: str) -> list[str]:
     indent = " " * 19
-    return textwrap.wrap("; ".join(facts), WIDTH, initial_indent=indent, subsequent_indent=indent)
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def command_parser() -> argparse.ArgumentParser:

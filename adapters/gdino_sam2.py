@@ -22,7 +22,7 @@ from adapters.parts.phrase_detection import Found, PhraseDetector
 from adapters.parts.sam2_tracking import BoxTracker
 from adapters.parts.subject_phrase import subject_phrase
 from benchmark.adapter import Adapter, Requirements
-from benchmark.errors import AdapterError
+from benchmark.errors import UsageError
 from benchmark.frames import FrameSequence
 from benchmark.types import AdapterInfo, Prediction, Query, Role, Status
 
@@ -61,7 +61,7 @@ class GdinoSam2(Adapter):
     ) -> None:
         check_counts(frames=frames, boxes=boxes)
         if not 0 <= threshold < 1:
-            raise AdapterError(
+            raise UsageError(
                 "not a surety", where=f"--option threshold={threshold}", expected="0 or more, below 1"
             )
         self._weights = OpenWeights(((model, revision), (sam2, sam2_revision)))

@@ -207,7 +207,7 @@ class OpenaiCompatible(Adapter):
         problems = ProblemCollector()
         for name, number in numbers.items():
             if number < 1:
-                problems.add("not a number of them", where=f"--option {name}={number}", expected="1 or more")
+                problems.add("too few", where=f"--option {name}={number}", expected="1 or more")
         endpoint = self._endpoint
         for name, value, lowest in (
             ("timeout", endpoint.timeout, "above 0"),

@@ -22,7 +22,7 @@ import numpy as np
 
 from adapters.parts.checkpoints import folders_digest
 from benchmark.adapter import Adapter, Requirements
-from benchmark.errors import AdapterError, CheckpointError, EnvironmentProblem
+from benchmark.errors import AdapterError, CheckpointError, EnvironmentProblem, UsageError
 from benchmark.frames import FrameSequence
 from benchmark.types import AdapterInfo, BoolMasks, Prediction, Query, Role, Status
 
@@ -114,7 +114,7 @@ class Sa2va(Adapter):
     ) -> None:
         releases = IMPROVED if improved else RELEASES
         if size not in releases:
-            raise AdapterError(
+            raise UsageError(
                 f"no release of size {size!r}",
                 where="adapter sa2va_i" if improved else "adapter sa2va",
                 expected=", ".join(releases),

@@ -63,7 +63,10 @@ def load_weights(adapter: Adapter, name: str, device: str, seed: int) -> None:
         raise
     except BaseException as error:
         raise AdapterError(
-            "the adapter cannot be loaded", where=f"{name} on {device}", found=describe_exception(error)
+            "the adapter cannot be loaded",
+            where=f"{name} on {device}",
+            found=describe_exception(error),
+            fix=f"python -m adapters doctor {name} (with the same --option) says what is missing here",
         ) from error
     check_info(adapter, name)
 

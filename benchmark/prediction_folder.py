@@ -230,8 +230,16 @@ def open_folder(output: Path, adapter: Adapter, identity: RunIdentity, restart: 
         write_json(path / RUN_FILE, to_json(record))
     # Read back what is there now: another shard may have come first.
     record = read_record(RunRecord, path / RUN_FILE)
+    if record.before_load != identity and not _has_begun(path):
+        record = RunRecord(FORMAT, VERSION, identity, None, adapter_facts(adapter))
+        write_json(path / RUN_FILE, to_json(record))
     refuse_differences(record.before_load, identity, path)
     return PredictionFolder(path, record)
+
+
+def _has_begun(path: Path) -> bool:
+    """Whether a model was ever ready to answer here; a run whose loading failed leaves nothing to protect."""
+    return any((path / SESSIONS_FOLDER).iterdir()) or any((path / VIDEOS_FOLDER).iterdir())
 
 
 def remove_predictions(path: Path) -> None:

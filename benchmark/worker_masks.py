@@ -114,7 +114,8 @@ def _png_track(folder: Path, frames: FrameSequence) -> MaskTrack:
 
 
 def _array_track(path: Path, frames: FrameSequence) -> MaskTrack:
-    array = np.load(path, allow_pickle=False)
+    # Mapped: what is not of the right shape is never read, however large it says it is.
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
     if array.ndim != 3 or len(array) != len(frames):
         raise MaskError(
             "masks have the wrong shape", expected=f"({len(frames)}, H, W)", found=str(array.shape)

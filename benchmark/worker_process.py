@@ -144,7 +144,8 @@ class WorkerProcess:
             file.seek(self._before)
             lines = deque(file.read().decode("utf-8", "replace").splitlines(), LAST_LINES)
         said = " | ".join(line.strip() for line in lines if line.strip())
-        return WorkerFailure(Status.ERROR, f"the program {how}; {self._log} ends with: {excerpt(said)}")
+        told = f"{self._log} ends with: {excerpt(said)}" if said else "it wrote nothing to stderr"
+        return WorkerFailure(Status.ERROR, f"the program {how}; {told}")
 
 
 def json_object(text: str, where: str) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from benchmark.errors import AdapterError
+from benchmark.errors import AdapterError, UsageError
 
 Part = TypeVar("Part")
 
@@ -13,13 +13,11 @@ def check_counts(least: int = 1, **counts: int) -> None:
     """Refuse an option that says how many there are and says too few.
 
     Raises:
-        AdapterError: naming the first such option.
+        UsageError: naming the first such option.
     """
     for name, count in counts.items():
         if count < least:
-            raise AdapterError(
-                "not a number of them", where=f"--option {name}={count}", expected=f"{least} or more"
-            )
+            raise UsageError("too few", where=f"--option {name}={count}", expected=f"{least} or more")
 
 
 def loaded(part: Part | None, adapter: str) -> Part:

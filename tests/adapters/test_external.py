@@ -60,9 +60,16 @@ for line in sys.stdin:
     elif words == "gives up oddly":
         say(type="failed", job=job["job"], status="tired")
         continue
+    elif words == "gpu gone":
+        say(type="failed", job=job["job"], status="error", message="CUDA error", restart=True)
+        continue
     elif words == "no answer":
         say(type="answer", job=job["job"], answers=[])
         continue
+    elif words == "costly":
+        answer |= {"gpu_seconds": 0.5, "peak_memory_bytes": 9, "peak_gpu_memory_bytes": 7}
+    elif words == "costs nonsense":
+        answer["gpu_seconds"] = -1
     elif words == "bad status":
         answer["status"] = "splendid"
     elif words == "wrong size":
@@ -204,6 +211,30 @@ def test_a_program_that_hangs_is_ended_and_started_again(tmp_path: Path, program
     found = outcomes(tmp_path, ["hang", "well"], options(tmp_path, program, timeout="1"))
     assert found["hang"] == (Status.TIMEOUT, "no answer within 1 seconds; the program was ended")
     assert found["well"][0] is Status.OK
+
+
+def test_a_program_that_asks_for_it_is_started_again_and_nothing_else_is_lost(
+    tmp_path: Path, program: Path
+) -> None:
+    found = outcomes(tmp_path, ["gpu gone", "well", "gpu gone too"], options(tmp_path, program))
+    assert found["gpu gone"][0] is Status.ERROR and "CUDA error" in found["gpu gone"][1]
+    assert found["well"][0] is Status.OK
+    assert (tmp_path / "program.log").read_text() == "loading\n" * 2
+
+
+def test_costs_that_the_program_tells_are_kept_and_nonsense_fails_its_query(
+    tmp_path: Path, program: Path
+) -> None:
+    adapter = load_adapter("external", options(tmp_path, program))
+    dataset = dataset_of(["costly", "costs nonsense", "well"])
+    run(adapter, dataset, tmp_path / "out").finish(dataset, None, ("rvos",))
+    adapter.unload()
+    told, wrong, silent = open_predictions(tmp_path / "out", dataset).video("clip0").values()
+    assert (told.gpu_seconds, told.peak_memory_bytes, told.peak_gpu_memory_bytes) == (0.5, 9, 7)
+    assert told.seconds is not None
+    assert (wrong.status, wrong.message) == (Status.ERROR, "gpu_seconds is -1.0, which it cannot be")
+    # The memory of this process says nothing of the program's.
+    assert (silent.gpu_seconds, silent.peak_memory_bytes, silent.peak_gpu_memory_bytes) == (None, None, None)
 
 
 def test_the_referees_own_time_limit_ends_the_program_too(tmp_path: Path, program: Path) -> None:

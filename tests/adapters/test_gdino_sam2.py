@@ -12,7 +12,7 @@ from transformers import AutoProcessor
 from adapters.__main__ import main
 from adapters.parts.phrase_detection import PhraseDetector
 from benchmark.adapter import Adapter, load_adapter
-from benchmark.errors import AdapterError, CheckpointError
+from benchmark.errors import AdapterError, CheckpointError, UsageError
 from benchmark.frames import FrameArray
 from benchmark.masks import union_tracks
 from benchmark.predictions import open_predictions
@@ -141,9 +141,9 @@ def test_asked_for_the_target_by_zero_shot_target(weights: Path) -> None:
 def test_wrong_weights_and_options(weights: Path) -> None:
     with pytest.raises(CheckpointError, match="not a Grounding DINO; expected grounding-dino or mm-"):
         load_adapter("gdino-sam2", {"model": str(weights / "sam2")}).load("cpu", 0)
-    with pytest.raises(AdapterError, match=r"--option boxes=0: not a number of them; expected 1 or more"):
+    with pytest.raises(UsageError, match=r"--option boxes=0: too few; expected 1 or more"):
         made(weights, boxes="0")
-    with pytest.raises(AdapterError, match=r"threshold=1\.5: not a surety; expected 0 or more, below 1"):
+    with pytest.raises(UsageError, match=r"threshold=1\.5: not a surety; expected 0 or more, below 1"):
         made(weights, threshold="1.5")
     with pytest.raises(AdapterError, match="the model is not loaded"):
         ask(made(weights), "dog")

@@ -38,7 +38,7 @@ def test_every_adapter_is_listed_with_its_facts(capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().out
     for name in adapter_names():
         assert f"\n{name} " in f"\n{said}", name
-    assert "adapter 'precomputed' needs option 'path'" in said
+    assert "needs --option path=VALUE" in said
     assert "actor+target; usable here" in said
 
 

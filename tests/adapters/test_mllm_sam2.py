@@ -15,7 +15,7 @@ from adapters.parts.box_questions import question, spread_frames
 from adapters.parts.checkpoints import folders_digest, requirement
 from adapters.parts.vision_language_chat import PictureChat, Reply, known_coordinates
 from benchmark.adapter import Adapter, adapter_names, load_adapter
-from benchmark.errors import AdapterError, CheckpointError
+from benchmark.errors import AdapterError, CheckpointError, UsageError
 from benchmark.frames import FrameArray
 from benchmark.masks import union_tracks
 from benchmark.predictions import open_predictions
@@ -163,7 +163,7 @@ def test_wrong_weights_and_options(weights: Path, tmp_path: Path) -> None:
         made(weights, "sam2").load("cpu", 0)
     with pytest.raises(CheckpointError, match="no checkpoint here"):
         made(weights, "nothing").load("cpu", 0)
-    with pytest.raises(AdapterError, match=r"--option frames=0: not a number of them; expected 1 or more"):
+    with pytest.raises(UsageError, match=r"--option frames=0: too few; expected 1 or more"):
         made(weights, "qwen", frames="0")
 
 

@@ -189,7 +189,7 @@ def test_a_budget_stops_the_run(serve: Serve, make: Callable[..., Adapter]) -> N
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"frames": "0"}, "--option frames=0: not a number of them"),
+        ({"frames": "0"}, "--option frames=0: too few"),
         ({"timeout": "0"}, "--option timeout: too small; expected above 0"),
         ({"retries": "-1"}, "--option retries: too small; expected 0 or more"),
         ({"requests_per_minute": "nan"}, "--option requests_per_minute: too small"),

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.sa2va import IMPROVED, PROMPTS, RELEASES
 from benchmark.adapter import Adapter, load_adapter
-from benchmark.errors import AdapterError, CheckpointError, EnvironmentProblem
+from benchmark.errors import AdapterError, CheckpointError, EnvironmentProblem, UsageError
 from benchmark.frames import FrameArray
 from benchmark.types import Prediction, Query, Role, Status
 from tests.adapters.toy_sa2va import write_checkpoint
@@ -161,7 +161,7 @@ def test_sizes() -> None:
             needs = adapter.requirements()
             assert needs.weights == (f"{release.model}@{COMMIT}",)
             assert ("qwen-vl-utils" in needs.packages) is ("Qwen" in release.model)
-        with pytest.raises(AdapterError, match="no release of size '3b'"):
+        with pytest.raises(UsageError, match="no release of size '3b'"):
             load_adapter(name, {"size": "3b"})
 
 

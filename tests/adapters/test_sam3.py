@@ -12,7 +12,7 @@ from adapters.__main__ import main
 from adapters.parts.sam3_tracking import PhraseTracker
 from adapters.parts.vision_language_chat import PictureChat, Reply
 from benchmark.adapter import Adapter, load_adapter
-from benchmark.errors import AdapterError, CheckpointError
+from benchmark.errors import AdapterError, CheckpointError, UsageError
 from benchmark.frames import FrameArray
 from benchmark.masks import decode_track, union_tracks
 from benchmark.predictions import open_predictions
@@ -154,7 +154,7 @@ def test_a_whole_run(weights: Path, tmp_path: Path, unsynced: None) -> None:
 def test_wrong_weights_and_options(weights: Path) -> None:
     with pytest.raises(CheckpointError, match="not a SAM3 video model; expected sam3_video"):
         load_adapter("sam3", {"model": str(weights / "sam2")}).load("cpu", 0)
-    with pytest.raises(AdapterError, match=r"--option frames=0: not a number of them; expected 1 or more"):
+    with pytest.raises(UsageError, match=r"--option frames=0: too few; expected 1 or more"):
         made(weights, frames="0")
     adapter = opened(made(weights))
     adapter.close_video()

@@ -14,7 +14,7 @@ from adapters.__main__ import main
 from adapters.parts.original_program import weights_gib
 from adapters.videolisa import VideoLisa
 from benchmark.adapter import Adapter, load_adapter
-from benchmark.errors import AdapterError
+from benchmark.errors import AdapterError, UsageError
 from benchmark.frames import FrameArray
 from benchmark.masks import decode_track
 from benchmark.predictions import open_predictions
@@ -146,7 +146,7 @@ def test_what_is_missing_is_said_before_the_run(tmp_path: Path, checkout: Path) 
     assert "--device cpu: the repository's code runs on a GPU alone" in said
     with pytest.raises(AdapterError, match="--device cpu: the repository's code runs on a GPU alone"):
         made(checkout).load("cpu", 0)
-    with pytest.raises(AdapterError, match="--option dense_frames=0: not a number of them"):
+    with pytest.raises(UsageError, match="--option dense_frames=0: too few"):
         made(checkout, dense_frames="0")
 
 

@@ -12,7 +12,7 @@ from adapters.__main__ import main
 from adapters.parts.text_guided_frames import global_local_references, share_of_video, target_frame
 from adapters.parts.vision_language_chat import PictureChat, Reply
 from benchmark.adapter import Adapter, load_adapter
-from benchmark.errors import AdapterError
+from benchmark.errors import AdapterError, UsageError
 from benchmark.frames import FrameArray
 from benchmark.predictions import open_predictions
 from benchmark.types import Prediction, Query, Role, Status
@@ -163,6 +163,6 @@ def test_facts_doctor_and_options(weights: Path, capsys: pytest.CaptureFixture[s
     assert main(["doctor", "visa-style", "--option", "model=/no/such/folder"]) == 1
     assert "MISSING  weights /no/such/folder" in capsys.readouterr().out
     for name, least in (("answers", 1), ("sampler_frames", 1), ("max_tokens", 1), ("references", 0)):
-        pattern = rf"--option {name}={least - 1}: not a number of them; expected {least} or more"
-        with pytest.raises(AdapterError, match=pattern):
+        pattern = rf"--option {name}={least - 1}: too few; expected {least} or more"
+        with pytest.raises(UsageError, match=pattern):
             made(weights, **{name: str(least - 1)})

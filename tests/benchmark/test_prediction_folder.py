@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.errors import OutputError, PredictionError
+from benchmark.errors import AdapterError, OutputError, PredictionError
 from benchmark.prediction_files import read_record, read_video_file
 from benchmark.prediction_folder import remove_predictions
 from benchmark.prediction_records import Manifest, RunRecord
@@ -56,6 +56,20 @@ def test_a_finished_run_asks_nothing_and_does_not_load(dataset: TinyDataset, tmp
     run(again, dataset, tmp_path).finish(dataset, None, ["rvos"])
     assert (again.asked, again.loads) == ([], 0)
     assert (tmp_path / "predictions" / "manifest.json").read_bytes() == manifest
+
+
+def test_a_run_whose_model_could_not_be_loaded_stands_in_nobodys_way(
+    dataset: TinyDataset, tmp_path: Path
+) -> None:
+    class Broken(Scripted):
+        def load(self, device: str, seed: int) -> None:
+            raise OSError("no weights here")
+
+    with pytest.raises(AdapterError, match="no weights here"):
+        run(Broken(revision="one"), dataset, tmp_path)
+    run(Scripted(revision="two"), dataset, tmp_path)
+    with pytest.raises(PredictionError, match="revision was 'two' and is 'one'"):
+        run(Broken(revision="one"), dataset, tmp_path)
 
 
 @pytest.mark.parametrize(
