@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -242,17 +243,104 @@ def test_the_kernels_in_the_interpreter() -> None:
     assert done.stdout == "equal\n", done.stderr
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def on_gpu(test: Callable[..., None]) -> Callable[..., None]:
+    """Marks a test that needs a CUDA device."""
+    skip = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+    return pytest.mark.gpu(skip(test))
+
+
+@on_gpu
 @pytest.mark.parametrize("form", ["triton", "torch"])
 def test_on_a_gpu(form: str) -> None:
     rng = np.random.default_rng(9)
-    for _ in range(300):
-        pair = adversarial_pair(rng, 400)
-        truth, predicted = (masks.cuda() for masks in tensors(pair))
-        assert tensor_counts(truth, predicted, radius=pair.radius, form=form).numpy()[0].tolist() == expected(
-            pair
-        )
+    pairs = [adversarial_pair(rng, 400) for _ in range(300)]
+    clips = [TensorPair(*(masks.cuda() for masks in tensors(pair))) for pair in pairs]
+    found = batch_counts(clips, radius=[pair.radius for pair in pairs], form=form)
+    assert found.numpy().tolist() == [expected(pair) for pair in pairs]
+    assert found.truth_areas.tolist() == [np.count_nonzero(pair.truth) for pair in pairs]
+
+
+def logits_on_a_gpu(frames: int) -> TensorPair:
+    generator = torch.Generator(device="cuda").manual_seed(0)
+    smooth = torch.randn(2, frames, 30, 54, generator=generator, device="cuda")
+    truth, predicted = torch.nn.functional.interpolate(smooth, (240, 427), mode="bilinear")
+    return TensorPair(truth > 0.3, predicted)
+
+
+@on_gpu
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("threshold", [0.0, 0.3, -0.3])
+def test_logits_on_a_gpu(dtype: torch.dtype, threshold: float) -> None:
+    truth, logits = logits_on_a_gpu(3)
+    logits = logits.to(dtype)
+    logits[0, 0, :5] = torch.tensor([torch.inf, -torch.inf, 0.0, -0.0, threshold], dtype=dtype)
+    found = tensor_counts(truth, logits, threshold=threshold, form="triton").numpy()
+    wanted = tensor_counts(truth.cpu(), logits.cpu(), threshold=threshold, form="torch").numpy()
+    assert np.array_equal(found, wanted)
+    logits[2, 239, 426] = torch.nan
+    with pytest.raises(
+        MaskError, match="frame 2 of the prediction: a mask holds values that are not numbers"
+    ):
+        tensor_counts(truth, logits, threshold=threshold, form="triton").numpy()
+    unclear = tensor_counts(logits, truth, threshold=threshold, form="triton").unclear
+    assert unclear.tolist() == [[False, False], [False, False], [True, False]]
+
+
+@on_gpu
+def test_a_prepared_truth_on_a_gpu() -> None:
+    truth, logits = logits_on_a_gpu(5)
+    whole = tensor_counts(truth, logits)
+    for form in ("triton", "torch"):
+        counted = device_engine.prepare_truth(truth, form=form).counts(logits)
+        assert torch.equal(counted.counts, whole.counts)
+        assert torch.equal(counted.truth_areas, whole.truth_areas)
+
+
+@on_gpu
+def test_text_on_a_gpu() -> None:
+    truth, logits = (masks.cpu().numpy() for masks in logits_on_a_gpu(5))
+    texts = [[encode(mask) for mask in masks] for masks in (truth, logits > 0)]
+    found = device_texts.track_counts(*texts, 240, 427, 4)
+    assert found.tolist() == [frame_counts(*pair, 4).tolist() for pair in zip(truth, logits > 0, strict=True)]
+
+
+@on_gpu
+def test_the_same_integers_every_time() -> None:
+    pair = logits_on_a_gpu(40)
+    first = tensor_counts(*pair)
+    for _ in range(20):
+        again = tensor_counts(*pair)
+        assert torch.equal(again.counts, first.counts) and torch.equal(again.truth_areas, first.truth_areas)
+
+
+@on_gpu
+def test_memory_does_not_grow_with_the_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_clips, "CHUNK_BYTES", 1 << 20)
+    peaks = []
+    for frames in (100, 400):
+        pair = logits_on_a_gpu(frames)
+        tensor_counts(*pair)
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        tensor_counts(*pair)
+        peaks.append(torch.cuda.max_memory_allocated() - before)
+        del pair
+    assert peaks[1] < peaks[0] + (1 << 18)  # the integers themselves: 72 bytes a frame
+
+
+@on_gpu
+def test_nothing_waits_and_no_mask_travels() -> None:
+    """The host is told when torch would make it wait: copies to it, and anything else that synchronises."""
+    pair = logits_on_a_gpu(50)
+    tensor_counts(*pair)  # compiles
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        counted = tensor_counts(*pair)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert counted.numpy().shape == (50, 6)
 
 
 def test_the_kernels_want_a_device() -> None:
