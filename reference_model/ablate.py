@@ -4,7 +4,8 @@ All rows begin with one start, which is made first (once; 15 to 30 minutes of a 
 trained with every seed, a few minutes of one core each, scored on the synthetic set by
 `benchmark.evaluate`, and compared with the other rows seed by seed. What is finished is kept: the same
 command goes on where it was stopped, and prints the table again when nothing is left. The table is
-written anew after each run (table.md, ablation.json), so that a job cut off by a time limit has one too.
+written anew after each run (table.md, ablation.json, ablation.png), so that a job cut off by a time limit
+has one too.
 
     python -m reference_model.ablate --output runs/ablation --start-only
     python -m reference_model.ablate --output runs/ablation --seeds 4 --jobs 14
@@ -27,7 +28,7 @@ from benchmark.stored_files import write_atomically, write_json
 from reference_model.ablation_recipes import ROWS
 from reference_model.environment import require_packages
 
-SUMMARY, TABLE = "ablation.json", "table.md"
+SUMMARY, TABLE, CHART = "ablation.json", "table.md", "ablation.png"
 PATIENCE = 10.0  # seconds that interrupted runs are given to store their state
 
 
@@ -114,6 +115,7 @@ def _finished(jobs: Sequence[Any], side_by_side: int) -> Iterator[Any]:
 
 def _write_table(folder: Path) -> str:
     """Tables over every finished run below the folder, also those of earlier commands."""
+    from reference_model.ablation_chart import ablation_chart
     from reference_model.ablation_runs import RESULT, SCORES
     from reference_model.ablation_table import ablation_summary, format_ablation, read_scores
 
@@ -125,6 +127,7 @@ def _write_table(folder: Path) -> str:
     summary = ablation_summary(runs)
     table = format_ablation(summary, list(ROWS))
     write_json(folder / SUMMARY, summary)
+    write_atomically(folder / CHART, ablation_chart(summary, list(ROWS)))
     write_atomically(folder / TABLE, f"{table}\n".encode())
     return table
 

@@ -19,9 +19,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from reference_model.config import LossWeights, Recipe, StageConfig, StageKind, TaughtRoles
+from reference_model.config import (
+    AttentionLossConfig,
+    LossWeights,
+    Recipe,
+    StageConfig,
+    StageKind,
+    TaughtRoles,
+)
 from reference_model.recipes import tiny
 
+# What `analyze_attention` chose on a model that was trained from the start without the loss (both tokens, seed
+# 100, which is no seed of the table; its motion term was still on): layer 1 in all of 1,000 draws of the
+# clips, these heads in 84% of them.
+CHOSEN = AttentionLossConfig(layer=1, heads=(0, 2))
 WORDS = LossWeights(mask_ce=0.0, mask_dice=0.0, attention=0.0, vision=0.5, motion=1.0)
 MASKS = LossWeights(text=0.0, mask_ce=4.0, mask_dice=1.0, attention=0.0, object_score=0.2)
 
@@ -37,11 +48,14 @@ def tiny_baseline() -> Recipe:
     """One segmentation token, for the actor, as in the paper's baseline."""
     answers = StageConfig(
         *("answers", StageKind.LANGUAGE, 400, 8, 6, 1e-3),
-        dataclasses.replace(WORDS, regression=0.5),
+        # The motion term would ask the layer of the attention loss, and move with it: the start has learnt it.
+        dataclasses.replace(WORDS, regression=0.5, motion=0.0),
         taught=TaughtRoles.ACTOR,
         train_vision_tower=False,
     )
-    return _named("tiny_baseline", tiny(), answers)
+    recipe = _named("tiny_baseline", tiny(), answers)
+    training = dataclasses.replace(recipe.training, attention_loss=CHOSEN)
+    return dataclasses.replace(recipe, training=training)
 
 
 def tiny_aml() -> Recipe:

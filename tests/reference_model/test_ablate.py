@@ -44,6 +44,7 @@ def test_rows_are_trained_scored_and_tabled(mini, tmp_path, capsys):
     assert "| RVOS | both - baseline | +0.0 |" in printed
     summary = json.loads((tmp_path / "out" / "ablation.json").read_text())
     assert [(one["row"], one["seed"]) for one in summary["runs"]] == [("baseline", 0), ("both", 0)]
+    assert (tmp_path / "out" / "ablation.png").read_bytes().startswith(b"\x89PNG")
     facts = checkpoint.read_config(tmp_path / "out" / "both-0")["training"]
     assert facts["seed"] == 0
     assert len(facts["start_digest"]) == 64

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from reference_model.ablation_recipes import ROWS, tiny_start
-from reference_model.config import LossWeights, Recipe, StageKind, TaughtRoles
+from reference_model.config import AttentionLossConfig, LossWeights, Recipe, StageKind, TaughtRoles
 from reference_model.lessons import loss_terms
 from reference_model.recipes import tiny
 from reference_model.train import prepare_stage, train_step
@@ -56,6 +56,9 @@ def test_start_and_rows_have_the_model_and_data_of_tiny():
     for recipe in (tiny_start(), *(row() for row in ROWS.values())):
         assert recipe.model == tiny().model
         assert recipe.training.data == tiny().training.data
+    # All rows name the layer and heads that were chosen, which are not those of `tiny`.
+    losses = {row().training.attention_loss for row in ROWS.values()}
+    assert losses == {AttentionLossConfig(layer=1, heads=(0, 2))}
     # The start knows neither tokens nor the attention loss, so it favours no row.
     assert all(one.weights.attention == 0 for one in tiny_start().training.stages)
     assert tiny_start().training.stages[-1].taught is NONE
