@@ -29,9 +29,9 @@ from reference_model.config import (
 )
 from reference_model.recipes import tiny
 
-# What `analyze_attention` chose on a model that was trained from the start without the loss (both tokens, seed
-# 100, which is no seed of the table; its motion term was still on): layer 1 in all of 1,000 draws of the
-# clips, these heads in 84% of them.
+# What `analyze_attention` chose on a model that was trained from the start without the loss (both tokens,
+# seed 100, which is no seed of the table; its motion term was still on): layer 1 in all of 1,000 draws of
+# the clips, these heads in 84% of them.
 CHOSEN = AttentionLossConfig(layer=1, heads=(0, 2))
 WORDS = LossWeights(mask_ce=0.0, mask_dice=0.0, attention=0.0, vision=0.5, motion=1.0)
 MASKS = LossWeights(text=0.0, mask_ce=4.0, mask_dice=1.0, attention=0.0, object_score=0.2)
@@ -48,7 +48,7 @@ def tiny_baseline() -> Recipe:
     """One segmentation token, for the actor, as in the paper's baseline."""
     answers = StageConfig(
         *("answers", StageKind.LANGUAGE, 400, 8, 6, 1e-3),
-        # The motion term would ask the layer of the attention loss, and move with it: the start has learnt it.
+        # No motion term: it would ask the layer of the attention loss. The start has learnt it.
         dataclasses.replace(WORDS, regression=0.5, motion=0.0),
         taught=TaughtRoles.ACTOR,
         train_vision_tower=False,
