@@ -151,7 +151,7 @@ def table_pages(
                 "dataset.html",
                 path,
                 scripts=("tables.js",),
-                loads_rows=any(one.script for one in rows.values()),
+                loads_data=any(one.script for one in rows.values()),
                 page=page,
                 board_files=of_boards,
                 board_rows=rows,
@@ -203,5 +203,6 @@ def player_pages(pages: Pages, views: BoardViews) -> Iterator[tuple[str, bytes]]
         path = f"{folder}/{clip.page}.html"
         if clip.strip is not None:
             yield clip.strip.path, clip.strip.content
-        values: dict[str, Any] = {"clip": clip, "newer": newer, **views.about}
-        yield path, pages.render("player.html", path, scripts=("player.js",), data=raw(clip.data), **values)
+        yield from ((one.path, one.content) for one in clip.answers)
+        values: dict[str, Any] = {"clip": clip, "newer": newer, "data": raw(clip.data), **views.about}
+        yield path, pages.render("player.html", path, scripts=("player.js",), loads_data=True, **values)

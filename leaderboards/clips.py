@@ -1,5 +1,7 @@
 """Clips with truth and answers for the mask player: one page per clip, and a picture of its frames.
 
+A page holds the true masks; those of a model come as a script per clip, which the page asks for when the
+model is chosen, so a board may have any number of models to watch.
 Only data that is built into this project comes with its frames; those are ours to publish. Of other data
 outlines alone are shown, where `leaderboards.outlines` kept the true ones; frames are the reader's own.
 """
@@ -18,12 +20,11 @@ from benchmark.datasets import DATASETS, Dataset, open_dataset
 from benchmark.types import Role, Video
 from leaderboards.boards import Board, Row
 from leaderboards.charts import row_name
-from leaderboards.clip_truth import ClipTruth, Sentence, StoredTruth, mask_texts, truth_of
+from leaderboards.clip_truth import ClipTruth, StoredTruth, mask_texts, truth_of
 from leaderboards.downloads import Download, download
 from leaderboards.safe_text import file_name
 from leaderboards.shown_masks import ShownMasks
 
-MOST_SHOWN = 8  # rows with masks on one page
 WEBP_QUALITY = 85
 
 
@@ -32,6 +33,7 @@ class Clip:
     """One clip; `data` is the JSON that the player reads.
 
     Attributes:
+        answers: a script per model.
         strip: its frames side by side; `None` where they are not ours to publish.
     """
 
@@ -40,6 +42,7 @@ class Clip:
     sentences: tuple[str, ...]
     frames: int
     data: str
+    answers: tuple[Download, ...]
     strip: Download | None
 
 
@@ -71,13 +74,15 @@ def shown_entries(board: Board) -> list[str]:
 
 
 def _shown_rows(board: Board) -> list[Row]:
-    return [row for row in board.rows if row.one.shown is not None][:MOST_SHOWN]
+    return [row for row in board.rows if row.one.shown is not None]
 
 
 def _clip(clip: ClipTruth, rows: Sequence[Row], strip: Download | None) -> Clip:
     sentences = tuple(one.text for one in clip.sentences)
-    data = _embedded(_data(clip, rows))
-    return Clip(clip.video, file_name(clip.video), sentences, len(clip.frames), data, strip)
+    page = file_name(clip.video)
+    answers = tuple(_answers(clip, page, row) for row in rows)
+    data = _embedded(_data(clip, rows, answers))
+    return Clip(clip.video, page, sentences, len(clip.frames), data, answers, strip)
 
 
 def _strip(dataset: Dataset, video: Video) -> Download:
@@ -90,32 +95,40 @@ def _strip(dataset: Dataset, video: Video) -> Download:
     return download(f"{file_name(video.video_id)}.webp", "frames", file.getvalue())
 
 
-def _data(clip: ClipTruth, rows: Sequence[Row]) -> Mapping[str, Any]:
+def _data(clip: ClipTruth, rows: Sequence[Row], answers: Sequence[Download]) -> Mapping[str, Any]:
     return {
         "video": clip.video,
         "height": clip.height,
         "width": clip.width,
         "frames": clip.frames,
         "models": [
-            {"id": row.one.entry.id, "name": row_name(row), "sanity": row.sanity is not None} for row in rows
+            {
+                "id": row.one.entry.id,
+                "name": row_name(row),
+                "sanity": row.sanity is not None,
+                "source": script.path,
+            }
+            for row, script in zip(rows, answers, strict=True)
         ],
-        "expressions": [_expression(clip, one, rows) for one in clip.sentences],
+        "expressions": [
+            {
+                "id": one.id,
+                "text": one.text,
+                "type": one.type,
+                "truth": {"actor": one.actor, "target": one.target},
+            }
+            for one in clip.sentences
+        ],
     }
 
 
-def _expression(clip: ClipTruth, one: Sentence, rows: Sequence[Row]) -> Mapping[str, Any]:
-    answers = {
-        row.one.entry.id: answer
-        for row in rows
-        if row.one.shown is not None and (answer := _answer(row.one.shown, clip.video, one.id)) is not None
-    }
-    return {
-        "id": one.id,
-        "text": one.text,
-        "type": one.type,
-        "truth": {"actor": one.actor, "target": one.target},
-        "answers": answers,
-    }
+def _answers(clip: ClipTruth, page: str, row: Row) -> Download:
+    """What a model answered in a clip, as the script that `assets/player.js` asks for."""
+    shown, entry = row.one.shown, row.one.entry.id
+    assert shown is not None  # rows without masks are not shown
+    found = {one.id: answer for one in clip.sentences if (answer := _answer(shown, clip.video, one.id))}
+    parts = (json.dumps(part, separators=(",", ":")) for part in (entry, found))
+    return download(f"{page}--{entry}.js", "masks", f"clipAnswers({','.join(parts)});\n".encode())
 
 
 def _answer(shown: ShownMasks, video: str, expression: str) -> Mapping[str, Any] | None:

@@ -68,21 +68,21 @@ class Pages:
         path: str,
         *,
         scripts: tuple[str, ...] = (),
-        loads_rows: bool = False,
+        loads_data: bool = False,
         **values: Any,
     ) -> bytes:
         """The page that will stand at `path`, which may lie in a folder.
 
         Args:
             scripts: files of `assets/` that the page carries beside the one of every page.
-            loads_rows: whether its script may ask for files of rows of this site.
+            loads_data: whether its script may ask for scripts of rows or masks of this site.
         """
         style = asset("pages.css")
         script = "".join(map(asset, ("page.js", *scripts)))
         text = self._environment.get_template(template).render(
             style=raw(style),
             script=raw(script),
-            policies=content_policies(style, script, loads_rows=loads_rows),
+            policies=content_policies(style, script, loads_data=loads_data),
             entries_digest=self._entries_digest,
             root="../" * path.count("/"),
             here=path,
@@ -117,16 +117,16 @@ def asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
-def content_policies(style: str, script: str, *, loads_rows: bool = False) -> tuple[str, ...]:
+def content_policies(style: str, script: str, *, loads_data: bool = False) -> tuple[str, ...]:
     """What a page may do: this style, this script, pictures that lie beside it, and nothing else.
 
-    A page of a long table may also ask for its rows. The first policy lets nothing but its own script ask,
-    the second lets that ask for nothing but files of this site; a browser keeps both.
+    A page of a long table may also ask for its rows, a player for masks. The first policy lets nothing but
+    its own script ask, the second lets that ask for nothing but files of this site; a browser keeps both.
     """
     allowed = f"script-src '{_hash(script)}'"
     rest = "base-uri 'none'; form-action 'none'"
     first = f"default-src 'none'; style-src '{_hash(style)}'; img-src 'self' data:; {rest}; {allowed}"
-    if not loads_rows:
+    if not loads_data:
         return (first,)
     return f"{first} 'strict-dynamic'", f"{allowed} 'self'"
 

@@ -37,11 +37,17 @@ function pixelsOf(text, height, width) {
   return pixels;
 }
 
+let player = null;
+
+// What a script of answers calls: masks and scores of one model in this clip, by expression.
+function clipAnswers(id, answers) { player.arrive(id, answers); }
+
 class Player {
   constructor(place) {
     this.place = place;
     this.clip = JSON.parse(document.getElementById("clip").textContent);
     this.scale = Math.max(1, Math.round(420 / this.clip.width));
+    this.answers = new Map();  // model to its answers: null while they are on the way, undefined before
     this.pictures = new Map();  // frame to picture, of frames that the reader chose
     this.playing = 0;
     this.build();
@@ -111,6 +117,7 @@ class Player {
     const by = new Map(usable.map((one) => [one.stem, one.file]));
     this.own = frames.map((name) => by.get(name) ?? null);
     for (const picture of this.pictures.values()) picture.close();
+    this.answers = new Map();  // model to its answers: null while they are on the way, undefined before
     this.pictures = new Map();
     this.wrong = "";
     this.tellFrames();
@@ -220,7 +227,25 @@ class Player {
     this.note.textContent = `“${one.text}”, frame ${frame + 1} of ${this.clip.frames.length}. ${NOTES[this.view.value]}`;
     const names = new Map(this.clip.models.map((model) => [model.id, model.name]));
     this.panes.replaceChildren(this.pane("Truth", one, one.truth, null, frame),
-      ...this.shown().map((id) => this.pane(names.get(id), one, one.answers[id] ?? null, one.answers[id], frame)));
+      ...this.shown().map((id) => {
+        const answers = this.answersOf(id), answer = answers?.[one.id];
+        return answers ? this.pane(names.get(id), one, answer ?? null, answer, frame)
+          : element("figure", {}, element("figcaption", {}, element("strong", {}, names.get(id)),
+            answers === false ? ": its masks could not be read here" : ": reading its masks"));
+      }));
+  }
+
+  answersOf(id) {
+    if (this.answers.has(id)) return this.answers.get(id);
+    this.answers.set(id, null);
+    const { source } = this.clip.models.find((model) => model.id === id);
+    document.head.append(element("script", { src: this.place.dataset.root + source, on: { error: () => this.arrive(id, false) } }));
+    return null;
+  }
+
+  arrive(id, answers) {
+    this.answers.set(id, answers);
+    this.draw();
   }
 
   pane(name, one, tracks, answer, frame) {
@@ -318,5 +343,5 @@ class Player {
 
 document.addEventListener("DOMContentLoaded", () => {
   const place = document.getElementById("player");
-  if (place) new Player(place);
+  if (place) player = new Player(place);
 });

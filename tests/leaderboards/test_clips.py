@@ -66,9 +66,13 @@ def test_a_clip_holds_truth_answers_and_frames(clip: Clip, dataset: Dataset) -> 
     data = json.loads(clip.data)
     video = dataset.videos[0]
     assert [one["text"] for one in data["expressions"]] == [one.text for one in video.expressions]
-    (model,) = data["models"]
+    (model,), (script,) = data["models"], clip.answers
+    assert model["source"] == script.path
+    call = script.content.decode().removeprefix("clipAnswers(").removesuffix(");\n")
+    entry, answers = json.loads(f"[{call}]")
+    assert entry == model["id"]
     for one in data["expressions"]:
-        answer = one["answers"][model["id"]]
+        answer = answers[one["id"]]
         assert answer["actor"] == one["truth"]["actor"] and answer["target"] is None
         assert answer["scores"]["actor"] == [[100] * len(data["frames"])] * 2
     picture = Image.open(io.BytesIO(clip.strip.content))
@@ -152,6 +156,7 @@ def test_the_player_scrubs_and_keeps_its_place(
     page.get_by_role("button", name="Next frame").click()
     page.get_by_label("Sentence").select_option(index=1)
     page.get_by_label("View").select_option("actor")
+    page.locator("#player figure").nth(1).locator("canvas").wait_for()
     assert page.locator("#player output").text_content() == "frame 6 of 12"
     assert page.locator("#player canvas").count() == 2
     assert "actor J 100, F 100" in page.locator("#player figcaption").last.text_content()
@@ -164,4 +169,16 @@ def test_the_player_scrubs_and_keeps_its_place(
     page.set_viewport_size({"width": 320, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert wrong == []
+    page.close()
+
+
+def test_masks_that_are_not_there_are_said(browser: Any, board: Board, clip: Clip, tmp_path: Path) -> None:
+    path = f"player/{board.slug}/{clip.page}.html"
+    files = dict(player_pages(Pages("0" * 64), board_views(board, (clip,))))
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_bytes(files[path])
+    page = browser.new_page()
+    page.goto(f"file://{tmp_path}/{path}")
+    page.get_by_text("its masks could not be read here").wait_for()
+    assert page.locator("#player canvas").count() == 1  # the truth comes with the page
     page.close()
