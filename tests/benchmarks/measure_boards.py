@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -70,6 +71,7 @@ def main() -> None:
 def measure_build(root: Path) -> None:
     """Build the site of the entries and print how long it took."""
     words = ["--entries", str(root / "entries"), "--output", str(root / "site")]
+    shutil.rmtree(root / "site", ignore_errors=True)  # of a run before, with --keep
     began = time.monotonic()
     subprocess.run([sys.executable, "-m", "leaderboards.build", *words], check=True)
     took = time.monotonic() - began
