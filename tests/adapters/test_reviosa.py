@@ -11,7 +11,7 @@ import torch
 from adapters.reviosa import Reviosa
 from benchmark.adapter import load_adapter
 from benchmark.datasets.synthetic import clip as synthetic_clip
-from benchmark.errors import AdapterError, CheckpointError, EnvironmentProblem
+from benchmark.errors import AdapterError, CheckpointError, EnvironmentProblem, UsageError
 from benchmark.frames import FrameArray
 from benchmark.types import Query, Status
 from reference_model.checkpoint import SHIPPED, load_checkpoint
@@ -62,6 +62,27 @@ def test_one_prediction_per_query_at_source_size(loaded):
     assert answers[0].target is not None and answers[0].actor is not None
     assert answers[1].actor is not None and answers[1].target is None
     assert answers[0].frames_used == (0, 1, 3, 4)
+
+
+def test_the_released_way_of_asking_is_an_option():
+    adapter = load_adapter("reviosa", {"mode": "official", "changes": "answer-tokens=8,language-frames=2"})
+    adapter.load("cpu", 0)
+    info = adapter.info()
+    assert info.frame_policy == "first, 2 frames; prompts on the same frames"
+    assert not info.shares_video_features
+    assert (info.options["mode"], info.options["changes"]) == (
+        "official",
+        "answer-tokens=8,language-frames=2",
+    )
+    adapter.open_video(clip(4, 30, 40))
+    answers = adapter.predict([Query(0, "red disc circling blue square"), Query(1, "red disc")])
+    assert [one.frames_used for one in answers] == [(0, 1)] * 2
+    for answer in answers:
+        assert answer.actor is None or answer.actor.shape == (4, 30, 40)
+    with pytest.raises(UsageError, match="unknown option of inference"):
+        Reviosa(changes="speed=9").load("cpu", 0)
+    with pytest.raises(UsageError, match="expected default or official"):
+        load_adapter("reviosa", {"mode": "fast"})
 
 
 def test_answers_are_the_same_every_time(loaded):

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 
 from benchmark.errors import UsageError
+from reference_model import inference_options
 from reference_model.config import FramePolicy
-from reference_model.inference_options import Propagation, official_options, options_for, with_changes
+from reference_model.inference_options import (
+    InferenceOptions,
+    Propagation,
+    official_options,
+    options_for,
+    with_changes,
+)
 from reference_model.recipes import tiny_model
 from reference_model.released_recipes import reviosa_1b, reviosa_4b
 
@@ -54,6 +64,12 @@ def test_single_changes():
 def test_changes_that_mean_nothing(text, message):
     with pytest.raises(UsageError, match=message):
         with_changes(options_for("default", tiny_model()), [text])
+
+
+def test_the_manual_names_every_option():
+    manual = (Path(inference_options.__file__).parent / "README.md").read_text(encoding="utf-8")
+    for field in dataclasses.fields(InferenceOptions):
+        assert f"`{field.name.replace('_', '-')}`" in manual, field.name
 
 
 def test_modes_that_do_not_exist():
