@@ -49,6 +49,22 @@ SPOKEN = ("sure", ",", "it", "is")  # what is written before the role tokens
 VOCABULARY = 151_674  # rows of the released embeddings
 
 
+ATTENTION = (
+    torch.ops.aten._scaled_dot_product_flash_attention,
+    torch.ops.aten._scaled_dot_product_efficient_attention,
+    torch.ops.aten._scaled_dot_product_cudnn_attention,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu,
+)
+
+
+def attention_operations(
+    query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any
+) -> int:
+    """Operations of fused attention from its shapes; torch 2.11 cannot count fewer keys than queries."""
+    batch, heads, rows, width = query
+    return 2 * batch * heads * rows * key[2] * (width + value[3])
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """How much is asked."""
@@ -66,7 +82,7 @@ class Cost:
     Attributes:
         seconds: for all expressions.
         passes: frames through SAM2's image encoder, for all expressions.
-        operations: floating-point operations, for all expressions.
+        operations: floating-point operations, for all expressions; `None` where they cannot be counted.
         measured: expressions that were really asked.
         peak_bytes: memory of the GPU at its highest, weights included; `None` on a CPU.
         tokens_per_second: answer tokens, from the end of the frames to the end of the answers.
@@ -74,7 +90,7 @@ class Cost:
 
     seconds: float
     passes: float
-    operations: float
+    operations: float | None
     measured: int
     peak_bytes: int | None
     tokens_per_second: float
@@ -202,8 +218,15 @@ def measure(
     share = work.expressions / measured
     # Counting slows every operation down: where expressions are asked one by one, one is enough.
     counted = asked if predictor.options.shared_prefix else asked[:1]
-    with FlopCounterMode(display=False) as counter:
-        passes = counted_passes(predictor, clip, counted)
+    counter = FlopCounterMode(display=False, custom_mapping=dict.fromkeys(ATTENTION, attention_operations))
+    operations: float | None
+    try:
+        with counter:
+            passes = counted_passes(predictor, clip, counted)
+        operations = counter.get_total_flops() * work.expressions / len(counted)
+    except Exception as error:  # the counter meets a shape it does not know; the times matter all the same
+        print(f"operations cannot be counted: {error}", file=sys.stderr)
+        operations, passes = None, counted_passes(predictor, clip, counted)
     all_of_them = work.expressions / len(counted)
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()
@@ -217,7 +240,7 @@ def measure(
     return Cost(
         best * share,
         passes * all_of_them,
-        counter.get_total_flops() * all_of_them,
+        operations,
         measured,
         peak,
         tokens_per_second(predictor, clip, asked, now),
@@ -281,13 +304,15 @@ def table(found: dict[str, Any], work: Work, peak: float | None) -> str:
     ]
     costs = {name: one for name, one in found["modes"].items() if "error" not in one}
     for name, one in costs.items():
-        floor = None if peak is None else one["operations"] / (peak * 1e12)
+        counted = one["operations"]
+        floor = None if peak is None or counted is None else counted / (peak * 1e12)
+        shown_operations = "-" if counted is None else f"{counted / 1e12:.2f}"
         shown_floor = "-" if floor is None else f"{floor:.2f}"
         times = "-" if floor is None else f"{one['seconds'] / floor:.1f}"
         memory = "-" if one["peak_bytes"] is None else f"{one['peak_bytes'] / 2**30:.1f}"
         lines.append(
             f"{name:<10}{one['seconds']:>10.2f}{work.frames * work.expressions / one['seconds']:>10.1f}"
-            f"{one['passes']:>8.0f}{one['tokens_per_second']:>10.1f}{one['operations'] / 1e12:>10.2f}"
+            f"{one['passes']:>8.0f}{one['tokens_per_second']:>10.1f}{shown_operations:>10}"
             f"{shown_floor:>10}{times:>10}{memory:>10}{one['measured']:>7}"
         )
     if len(costs) == 2:
