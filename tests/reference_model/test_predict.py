@@ -88,6 +88,7 @@ def test_image_features_of_long_clips_are_made_in_pieces_and_dropped(monkeypatch
     predictor = opened(model, frames=40)
     predictor.answer(["red square", "blue square"])
     assert max(encoded) == model.config.frames.encode_chunk
+    assert sum(encoded) == 40  # every frame once, though far fewer stay in memory
     assert 0 < len(predictor._video._features) <= 8 * model.config.frames.encode_chunk
 
 
