@@ -13,7 +13,7 @@ from leaderboards.compare_view import Comparison, comparison_of
 from leaderboards.dataset_names import FIRST, dataset_name
 from leaderboards.downloads import Download
 from leaderboards.many_rows import BoardRows, board_rows
-from leaderboards.rendering import Pages, raw
+from leaderboards.rendering import TABLES, Pages, raw
 from leaderboards.reported import ReportedTable
 from leaderboards.reported_charts import reported_charts
 from leaderboards.reported_models import Models
@@ -150,7 +150,7 @@ def table_pages(
             pages.render(
                 "dataset.html",
                 path,
-                scripts=("tables.js",),
+                scripts=TABLES,
                 loads_data=any(one.script for one in rows.values()),
                 page=page,
                 board_files=of_boards,
@@ -198,7 +198,7 @@ def player_pages(pages: Pages, views: BoardViews) -> Iterator[tuple[str, bytes]]
         return
     folder = f"player/{views.board.slug}"
     path = f"{folder}/index.html"
-    yield path, pages.render("player_index.html", path, scripts=("tables.js",), clips=clips, **views.about)
+    yield path, pages.render("player_index.html", path, scripts=TABLES, clips=clips, **views.about)
     for clip, newer in zip(clips, [*[one.page for one in clips[1:]], None], strict=True):
         path = f"{folder}/{clip.page}.html"
         if clip.strip is not None:

@@ -18,6 +18,8 @@ from leaderboards.reported_view import short_title
 from leaderboards.safe_text import file_name, https_link, shortened, visible
 
 SHOWN_IN_FILTERS = 40
+TABLES = ("table_files.js", "tables.js")
+"""The scripts of a page whose tables are sorted."""
 FOLDER = Path(__file__).parent
 TEMPLATES = FOLDER / "templates"
 ASSETS = FOLDER / "assets"

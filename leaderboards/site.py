@@ -28,7 +28,7 @@ from leaderboards.clips import clips_of, shown_entries
 from leaderboards.dataset_names import dataset_name
 from leaderboards.downloads import Download, board_downloads, table_downloads
 from leaderboards.protocol_words import protocol_sections
-from leaderboards.rendering import Pages
+from leaderboards.rendering import TABLES, Pages
 from leaderboards.reported import Paper, ReportedTable, read_reported
 from leaderboards.reported_models import Models, read_models
 from leaderboards.reported_view import ABSENCES, model_page, reported_facts, short_title, shown_table
@@ -169,7 +169,7 @@ def _reported_pages(
     for table in tables:
         path = f"reported/{table.id}.html"
         values: dict[str, Any] = {"shown": shown_table(table, of_tables[table.id])}
-        yield path, pages.render("reported_page.html", path, scripts=("tables.js",), **values)
+        yield path, pages.render("reported_page.html", path, scripts=TABLES, **values)
     figures: dict[str, list[dict[str, str | None]]] = {}
     names: dict[str, str] = {}
     for table in tables:
@@ -180,7 +180,7 @@ def _reported_pages(
         path = model_page(model)
         facts = reported_facts(material.models, model)
         values = {"name": names[model], "figures": figures[model], "facts": facts}
-        yield path, pages.render("reported_model.html", path, scripts=("tables.js",), **values)
+        yield path, pages.render("reported_model.html", path, scripts=TABLES, **values)
 
 
 def _figures(table: ReportedTable, row_id: str) -> Iterator[dict[str, str | None]]:

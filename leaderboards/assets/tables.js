@@ -1,4 +1,4 @@
-// Tables: sorting, search, filters, columns, the state in the address, the view as a file.
+// Tables: sorting, search, filters, columns, the state in the address.
 // Order, ties and intervals are made when the page is built; nothing here computes a statistic.
 // A board of many rows holds its first ones; a script with all of them is asked for at the first touch.
 
@@ -249,9 +249,7 @@ class Board {
       made.open = false;
       made.querySelector("summary").focus();
     });
-    made.addEventListener("toggle", () => {
-      if (made.open) this.closeMenus(made);
-    });
+    made.querySelector("summary").addEventListener("click", () => this.closeMenus(made));
     return made;
   }
 
@@ -303,11 +301,10 @@ class Board {
     const cite = button("Cite this view", () => this.copy(cite, this.citation()));
     const file = (name, ending, text) => button(name, async () => {
       await this.whole();
-      this.save(ending, text());
+      this.save(ending, text(this.view()));
     });
     return this.menu("Share", element("div", { class: "presets" }, copy, cite),
-      element("div", { class: "presets" }, "This view as", file("CSV", "csv", () => this.csv()),
-        file("JSON", "json", () => this.json()), file("LaTeX", "tex", () => this.latex())));
+      element("div", { class: "presets" }, "This view as", file("CSV", "csv", csvOf), file("JSON", "json", jsonOf), file("LaTeX", "tex", latexOf)));
   }
 
   async copy(control, text) {
@@ -318,14 +315,16 @@ class Board {
   }
 
   citation() {
-    const state = document.querySelector("footer").textContent.trim();
-    return `${document.title}. ${state} ${location.href}`;
+    const { release } = document.querySelector("footer").dataset, seen = new Date().toISOString().slice(0, 10);
+    return `${document.title.replace(" · ", ", ")}, entries ${release}. ${location.href} (seen ${seen})`;
   }
 
   view() {  // every row that matches, shown or not
     const columns = this.columns.filter((one) => one.shown && one.id);
     return {
+      board: this.table.id,
       head: columns.map((one) => one.full ?? one.label),
+      numeric: columns.map((one) => one.numeric),
       rows: this.matching.map(({ row }) => columns.map((one) => {
         const cell = row.cells[one.index];
         if (cell.dataset.value !== undefined) return Number(cell.dataset.value);
@@ -333,31 +332,6 @@ class Board {
         return (name ?? cell).textContent.trim().replace(/\s+/g, " ");
       })),
     };
-  }
-
-  csv() {
-    const cell = (value) => {
-      if (typeof value === "number") return String(value);
-      const guarded = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
-      return /[",\n]/.test(guarded) ? `"${guarded.replaceAll('"', '""')}"` : guarded;
-    };
-    const { head, rows } = this.view();
-    return [head, ...rows].map((row) => row.map(cell).join(",")).join("\n") + "\n";
-  }
-
-  json() {
-    const { head, rows } = this.view();
-    return JSON.stringify({ board: this.table.id, view: location.hash, columns: head, rows }, null, 1) + "\n";
-  }
-
-  latex() {
-    const signs = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}" };
-    const text = (value) => typeof value === "number" ? (Number.isInteger(value) ? String(value) : value.toFixed(2))
-      : value.replace(/[\\~^&%$#_{}]/g, (sign) => signs[sign] ?? `\\${sign}`);
-    const { head, rows } = this.view();
-    const lines = [head, ...rows].map((row) => `${row.map(text).join(" & ")} \\\\`);
-    const format = this.columns.filter((one) => one.shown && one.id).map((one) => one.numeric ? "r" : "l").join("");
-    return [`\\begin{tabular}{${format}}`, `${lines[0]} \\hline`, ...lines.slice(1), "\\end{tabular}", ""].join("\n");
   }
 
   save(ending, text) {

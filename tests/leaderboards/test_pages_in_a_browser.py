@@ -110,7 +110,7 @@ def test_a_permalink_brings_the_view_back(page: Any, site: Path) -> None:
     page.get_by_label("model (2)").check()
     page.get_by_text("Columns", exact=True).click()
     page.get_by_label("InterRVOS-Actor F").check()
-    page.wait_for_timeout(300)  # the address is written a moment after the last change
+    page.wait_for_url(lambda url: "cols=" in url)  # the address is written a moment after the last change
     link, before = page.url, names(page)
     assert "sort=rvos-jf" in link and "q=o" in link and "kind=model" in link
     page.goto("about:blank")
@@ -128,13 +128,26 @@ def test_odd_addresses_do_no_harm(page: Any, site: Path, hash_: str) -> None:
     assert page.locator(TABLE).is_visible()
 
 
+def test_the_view_is_copied_as_a_link_and_as_a_citation(page: Any, site: Path) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    go(page, site, f"{BOARD}#sort=model&dir=up")
+    page.get_by_text("Share", exact=True).click()
+    for name in ("Copy link", "Cite this view"):
+        page.get_by_role("button", name=name).click()
+        page.get_by_role("button", name="Copied").first.wait_for()
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert page.url in copied
+        page.get_by_role("button", name=name).wait_for()  # the button says so for a moment
+    release = page.locator("footer").get_attribute("data-release")
+    assert copied.startswith(f"InterRVOS-127K, InterRVOS referee, entries {release}. file:")
+
+
 def test_where_nothing_is_found_a_button_brings_everything_back(page: Any, site: Path) -> None:
     go(page, site, f"{BOARD}#q=nobody&kind=model")
     assert names(page) == []
     page.get_by_role("button", name="Clear search and filters").click()
     assert len(names(page)) == 3 and page.get_by_label("Search rows").input_value() == ""
-    page.wait_for_timeout(300)
-    assert "#" not in page.url
+    page.wait_for_url(lambda url: "#" not in url)
 
 
 def test_a_menu_closes_when_another_opens_or_the_page_is_clicked(page: Any, site: Path) -> None:
@@ -282,7 +295,8 @@ def test_a_space_is_told_what_is_shown(browser: Any, site: Path) -> None:
     frame = page.frame_locator("iframe")
     assert frame.locator(f'{TABLE} thead th[data-col="model"]').get_attribute("aria-sort") == "ascending"
     frame.locator(f'{TABLE} thead th[data-col="rvos-jf"] button').click()
-    page.wait_for_timeout(300)
+    while not page.evaluate("window.told"):
+        page.wait_for_timeout(20)
     origin, data = page.evaluate("window.told")
     assert origin == "https://org-name.static.hf.space"
     assert data == {"queryString": "", "hash": "#sort=rvos-jf&dir=down"}
