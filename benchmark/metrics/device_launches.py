@@ -48,7 +48,7 @@ class Launch(NamedTuple):
     strips: int = 8
     match_warps: int = 4
     match_programs: int = 16  # for each multiprocessor, at most
-    unrolled: bool = True  # the disk, where a chunk has one tolerance
+    unrolled: int = 18  # up to this tolerance the disk is unrolled, where a chunk has only one
 
 
 LAUNCH = Launch()
@@ -299,7 +299,7 @@ def launch(parts: Sequence[Part], rows: Tensor) -> None:
                 rows,
                 strips,
                 maps,
-                PLAN=widening_steps(plan.radii[0]) if cut.unrolled and lists == 1 else None,
+                PLAN=widening_steps(plan.radii[0]) if lists == 1 and plan.radii[0] <= cut.unrolled else None,
                 WIDE=first >= narrow,
                 ROWS=cut.rows,
                 STRIPS=cut.strips,
