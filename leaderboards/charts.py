@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from benchmark.statistics import PairedDifference
 from leaderboards.boards import ACTOR, MOST_COMPARED, TARGET, Board, Row
+from leaderboards.safe_text import visible
 from leaderboards.scatter import (
     BOTTOM,
     PARAMETERS,
@@ -100,7 +101,7 @@ def charts_of(board: Board) -> Charts:
 def row_name(row: Row) -> str:
     """How charts call a row."""
     model = row.one.entry.model
-    text = f"{model.name} {model.version}"
+    text = visible(f"{model.name} {model.version}")
     return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
 
 

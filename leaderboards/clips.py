@@ -22,7 +22,7 @@ from leaderboards.boards import Board, Row
 from leaderboards.charts import row_name
 from leaderboards.clip_truth import ClipTruth, StoredTruth, mask_texts, truth_of
 from leaderboards.downloads import Download, download
-from leaderboards.safe_text import file_name
+from leaderboards.safe_text import file_name, visible
 from leaderboards.shown_masks import ShownMasks
 
 WEBP_QUALITY = 85
@@ -113,8 +113,8 @@ def _data(clip: ClipTruth, rows: Sequence[Row], answers: Sequence[Download]) -> 
         "expressions": [
             {
                 "id": one.id,
-                "text": one.text,
-                "type": one.type,
+                "text": visible(one.text),
+                "type": visible(one.type),
                 "truth": {"actor": one.actor, "target": one.target},
             }
             for one in clip.sentences

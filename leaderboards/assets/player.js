@@ -54,7 +54,7 @@ class Player {
     if (place.dataset.strip) this.openStrip(place.dataset.strip);
     else this.askForFrames();
     this.read();
-    place.addEventListener("keydown", (event) => this.key(event));
+    addEventListener("keydown", (event) => this.key(event));
     addEventListener("hashchange", () => this.read());
   }
 
@@ -195,11 +195,16 @@ class Player {
   }
 
   key(event) {
-    const typing = /^(INPUT|SELECT|BUTTON|TEXTAREA)$/.test(event.target.tagName);
-    if (event.target === this.range && event.key === " ") { event.preventDefault(); this.play.click(); }
-    else if (typing) return;
-    else if (event.key === "ArrowLeft") this.step(-1);
-    else if (event.key === "ArrowRight") this.step(1);
+    const { target, key } = event, last = this.clip.frames.length - 1;
+    if (event.ctrlKey || event.altKey || event.metaKey || target.tagName === "SELECT") return;
+    if (key === " ") {
+      if (target !== this.range && /^(INPUT|BUTTON|A|SUMMARY)$/.test(target.tagName)) return;  // it presses those
+      this.play.click();
+    } else if (target === this.range) return;  // it knows the others by itself
+    else if (key === "ArrowLeft" || key === "ArrowRight") this.step(key === "ArrowLeft" ? -1 : 1);
+    else if (key === "Home" || key === "End") this.step((key === "Home" ? 0 : last) - Number(this.range.value));
+    else return;
+    event.preventDefault();
   }
 
   step(by) {

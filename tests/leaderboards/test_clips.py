@@ -20,6 +20,7 @@ from benchmark.types import Status
 from leaderboards.board_entries import read_board_entries
 from leaderboards.board_pages import board_views, player_pages
 from leaderboards.boards import Board, make_boards
+from leaderboards.clip_truth import About, ClipTruth, Sentence, StoredTruth
 from leaderboards.clips import Clip, clips_of
 from leaderboards.rendering import Pages
 from leaderboards.shown_masks import FrameScores, ShownMasks, read_shown_masks
@@ -78,6 +79,18 @@ def test_a_clip_holds_truth_answers_and_frames(clip: Clip, dataset: Dataset) -> 
     picture = Image.open(io.BytesIO(clip.strip.content))
     assert picture.size == (data["width"] * len(data["frames"]), data["height"])
     assert not set("<>&") & set(clip.data)
+
+
+def test_texts_of_clips_hide_and_turn_nothing(board: Board) -> None:
+    sentence = Sentence("0", "<b>\u202eevil\u0000</b>", "x\u2066", (None,), None)
+    stored = StoredTruth(
+        About("", 1, board.dataset, board.split, "digest"), (ClipTruth("v", 2, 2, ("0",), (sentence,)),)
+    )
+    folder = board.rows[0].one.folder
+    licensed = dataclasses.replace(board, dataset="interrvos", digest="digest")
+    (clip,) = clips_of(licensed, {folder: stored})
+    assert json.loads(clip.data)["expressions"][0]["text"] == "<b>evil</b>"
+    assert clip.strip is None and not set("<>&\u202e\u2066") & set(clip.data)
 
 
 def test_other_data_and_rows_without_masks_have_no_clips(board: Board) -> None:
@@ -151,6 +164,14 @@ def test_the_player_scrubs_and_keeps_its_place(
     page.wait_for_url("**/synthetic-val-00000*")
     scrubber = page.get_by_label("Frame", exact=True)
     assert scrubber.input_value() == "3"
+    for key, frame in (("End", "11"), ("Home", "0"), ("ArrowLeft", "11"), ("ArrowRight", "0")):
+        page.keyboard.press(key)  # wherever the reader is
+        assert scrubber.input_value() == frame
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Pause").click()
+    scrubber.fill("3")
     scrubber.focus()
     page.keyboard.press("ArrowRight")
     page.get_by_role("button", name="Next frame").click()
