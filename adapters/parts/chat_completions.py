@@ -176,7 +176,8 @@ class ChatClient:
                 f"the endpoint left {self._silent} questions in a row without an answer",
                 where=self._url,
                 found=outcome.reason.message,
-                fix="run the same command again when it is back; what was answered is kept",
+                fix="run the same command again with --retry-failed when it is back: "
+                "what was answered is kept",
             )
         return outcome.reason
 
