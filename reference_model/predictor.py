@@ -291,7 +291,7 @@ class _OpenVideo:
             )
             for frame, decoded in steps:
                 logits = self._follower.shown(decoded) if options.hide_absent else decoded.logits_Mhw
-                seen = self._at_source_size(logits).cpu().numpy()
+                seen = self._at_source_size(logits, frame in self.shown).cpu().numpy()
                 if compressed:
                     for row, mask in enumerate(seen):
                         texts[row][frame] = encode(mask)
@@ -301,14 +301,15 @@ class _OpenVideo:
             return [MaskTrack(height, width, tuple(row)) for row in texts]
         return list(dense)
 
-    def _at_source_size(self, logits_Mhw: Tensor) -> Tensor:
+    def _at_source_size(self, logits_Mhw: Tensor, prompted: bool) -> Tensor:
         from reference_model.losses import resized_logits
 
         size = (self._frames.height, self._frames.width)
         if not self._options.two_steps:
             return resized_logits(logits_Mhw.float(), *size) > 0
         side = self._model.config.mask_decoder.image_size
-        large = resized_logits(logits_Mhw, side, side)
+        # The released code keeps prompted frames in float32 and all others in what they were computed in.
+        large = resized_logits(logits_Mhw.float() if prompted else logits_Mhw, side, side)
         # Not the same as "above 0": float32 rounds the sigmoid of a tiny number to one half.
         return resized_logits(large.float(), *size).sigmoid() > 0.5
 
