@@ -158,12 +158,14 @@ def test_half_a_checkpoint(frame_folder):
         command(frame_folder)
 
 
-def test_bfloat16_keeps_positions_exact_and_answers_alike():
+@pytest.mark.parametrize("mode", MODES)
+def test_bfloat16_keeps_positions_exact_and_answers_alike(mode):
     """Tables that are computed stay in float32; the masks of both types overlap."""
     config = dataclasses.replace(mini_model_config())
-    exact = opened("default", model=talkative_model(config)).answer(["red square"])[0]
+    exact = opened(mode, model=talkative_model(config)).answer(["red square"])[0]
     model = talkative_model(config)
-    rounded = Predictor(model, torch.device("cpu"), dtype=torch.bfloat16)
+    options = options_for(mode, config)
+    rounded = Predictor(model, torch.device("cpu"), options=options, dtype=torch.bfloat16)
     rotary = model.vision_language.internvl.model.language_model.rotary_emb
     assert rotary.inv_freq.dtype is torch.float32
     assert {one.dtype for one in model.parameters()} == {torch.bfloat16}
