@@ -131,9 +131,9 @@ def make_batch(samples: Sequence[Sample], model: Reviosa, config: TuningConfig) 
     return ConversationBatch(
         tuple(sample.name for sample in samples),
         _packed(rows, length, model.padding_id, config.turns is TurnLayout.CONVERSATION),
-        torch.tensor(before).reshape(-1, 2),
+        torch.tensor(before, dtype=torch.long).reshape(-1, 2),
         torch.tensor(after, dtype=torch.long),
-        torch.tensor(roles).reshape(-1, 2),
+        torch.tensor(roles, dtype=torch.long).reshape(-1, 2),
         torch.tensor(clip_R),
         torch.tensor(expression_R),
         torch.tensor(target_R),

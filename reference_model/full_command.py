@@ -124,6 +124,7 @@ def prepare(recipe: Recipe, folder: Path, options: Any) -> tuple[Session, Schedu
         UsageError: options that do not go together.
     """
     from reference_model.dataset_mix import open_parts
+    from reference_model.deepspeed_state import load_folder
     from reference_model.full_training import Schedule
     from reference_model.starting_model import starting_model
     from reference_model.training_run import STATE_FILE
@@ -159,7 +160,10 @@ def prepare(recipe: Recipe, folder: Path, options: Any) -> tuple[Session, Schedu
                 expected=str(session.progress.steps),
                 found=str(steps),
             )
-        restore_tensors(session, tensors, str(folder / STATE_FILE))
+        if session.deepspeed:
+            load_folder(session, folder)
+        else:
+            restore_tensors(session, tensors, str(folder / STATE_FILE))
     schedule = Schedule(
         folder,
         options.save_every,

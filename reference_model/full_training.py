@@ -19,7 +19,8 @@ from typing import Any
 
 import torch
 
-from benchmark.errors import EnvironmentProblem, RefereeError
+from benchmark.errors import DatasetError, EnvironmentProblem, RefereeError
+from reference_model import deepspeed_state
 from reference_model.checkpoint import save_weights
 from reference_model.conversation_batches import make_batch
 from reference_model.dataset_mix import Sample, Unreadable
@@ -93,7 +94,7 @@ def train_all(session: Session, schedule: Schedule, facts: Mapping[str, Any]) ->
                     raise KeyboardInterrupt
         except RefereeError:
             # Gathering needs all processes; where one has failed, the others may be waiting elsewhere.
-            if schedule.folder and not session.sharded and main:
+            if schedule.folder and not (session.sharded or session.deepspeed) and main:
                 save_state(session, schedule.folder)
             raise
     if schedule.folder:
@@ -165,6 +166,10 @@ def train_step(session: Session, passes: Iterator[Pass]) -> dict[str, float] | N
                 batch = make_batch(readable, session.room.model, tuning).to(accelerator.device)
                 terms = session.wrapped(batch)
                 bad = _bad_pass(session, terms, [one.name for one in readable])
+                if bad is not None and session.deepspeed:
+                    # It holds gradients of passes before; a blank pass, which adds none, ends the step.
+                    blank = make_batch([], session.room.model, tuning).to(accelerator.device)
+                    terms, bad = session.wrapped(blank), None
                 if bad is None:
                     accelerator.backward(terms["loss"])  # divided by the passes of a step in there
             except (torch.OutOfMemoryError, MemoryError) as error:
@@ -176,6 +181,12 @@ def train_step(session: Session, passes: Iterator[Pass]) -> dict[str, float] | N
         norm = _whole(accelerator.clip_grad_norm_(parameters, tuning.clip_gradient))
         if math.isfinite(norm):
             session.optimizer.step()
+        elif session.deepspeed:
+            raise DatasetError(
+                f"the gradient is {norm}, and DeepSpeed has taken the step already",
+                where=f"step {progress.step + 1}: {'; '.join(names)}",
+                fix="resume from the last state; under torchrun such a step is left out",
+            )
         else:
             _leave_out(session, names, f"the gradient is {norm}")
             bad = "gradient"
@@ -265,10 +276,14 @@ def save_state(session: Session, folder: Path) -> None:
     Raises:
         OutputError: when the place cannot be written to.
     """
-    tensors = state_tensors(session)
+    if session.deepspeed:
+        deepspeed_state.save_folder(session, folder)
+    tensors = {} if session.deepspeed else state_tensors(session)
     if session.accelerator.is_main_process:
         save_progress(folder, session.recipe, session.progress, len(session.mix), tensors)
         _write_reports(session, folder)
+        if session.deepspeed:
+            deepspeed_state.remove_older(session, folder)
 
 
 def _write_reports(session: Session, folder: Path) -> None:

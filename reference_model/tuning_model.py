@@ -27,6 +27,7 @@ from reference_model.losses import (
 )
 from reference_model.model import Reviosa, Taught
 from reference_model.point_sampling import sampled_points
+from reference_model.tuning_config import Precision
 
 
 class TuningModel(nn.Module):
@@ -46,21 +47,24 @@ class TuningModel(nn.Module):
     def forward(self, batch: ConversationBatch) -> dict[str, Tensor]:
         """Loss terms of one pass."""
         weights = {name: value for name, value in asdict(self.tuning.weights).items() if value}
-        taught = self.read(batch)
-        prompts = self.model.projector(taught.hidden_RD)
-        logits_Mhw, truth_Mhw, target_M = self._masks(batch, prompts)
-        attention = None
-        if "attention" in weights:
-            loss = self.training_config.attention_loss
-            attention = self.model.visual_attention(taught, loss.layer, loss.heads)
+        narrow = self.tuning.precision is Precision.BFLOAT16
+        with torch.autocast(batch.language_BFSSC.device.type, torch.bfloat16, enabled=narrow):
+            taught = self.read(batch)
+            prompts = self.model.projector(taught.hidden_RD)
+            logits_Mhw, truth_Mhw, target_M = self._masks(batch, prompts)
+            attention = None
+            if "attention" in weights:
+                loss = self.training_config.attention_loss
+                attention = self.model.visual_attention(taught, loss.layer, loss.heads)
         # Sums over many pixels, and a cross entropy of probabilities, need float32.
         with torch.autocast(logits_Mhw.device.type, enabled=False):
             terms = self._mask_terms(logits_Mhw.float(), truth_Mhw, target_M)
             if attention is not None:
                 terms["attention"] = self._attention_term(batch, attention.float())
             terms = {name: batch.clips_count * term for name, term in terms.items()}
-            if len(batch.next_N):
-                terms["text"] = text_loss(taught.next_logits_LV.float(), taught.next_ids_L)
+            # Without any word to teach, too, the head takes part: all processes use the same weights.
+            logits = taught.next_logits_LV.float()
+            terms["text"] = text_loss(logits, taught.next_ids_L) if len(batch.next_N) else logits.sum()
             terms = {name: terms[name] for name in weights if name in terms}
             total = total_loss(terms, weights)
         return {"loss": total} | {name: term.detach() for name, term in terms.items()}

@@ -5,6 +5,7 @@ The same code runs alone, under `torchrun` and under `accelerate launch` (DDP, F
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from torch import Tensor
 from benchmark.errors import CheckpointError, EnvironmentProblem, UsageError
 from reference_model.conversation_batches import shorten_expression, sizes_of
 from reference_model.dataset_mix import Feed, Mix, Sample, Unreadable
+from reference_model.deepspeed_state import configure, is_deepspeed, keep_buffers
 from reference_model.full_recipes import tuning_of
 from reference_model.lora import set_types, trained_parameters
 from reference_model.tuning_config import Precision
@@ -52,6 +54,11 @@ class Session:
     passes: int
 
     @property
+    def deepspeed(self) -> bool:
+        """Whether DeepSpeed runs it, which steps and stores by itself."""
+        return is_deepspeed(self.accelerator)
+
+    @property
     def sharded(self) -> bool:
         """Whether the weights are spread over processes."""
         from torch.distributed.tensor import DTensor
@@ -70,6 +77,7 @@ def make_accelerator(precision: Precision, device: str) -> Accelerator:
     from reference_model.environment import torch_device
 
     on_cpu = torch_device(device).type == "cpu"
+    deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
     if precision is Precision.BFLOAT16 and (on_cpu or not torch.cuda.is_bf16_supported()):
         where = "a CPU" if on_cpu else torch.cuda.get_device_name()
         raise EnvironmentProblem(
@@ -78,7 +86,10 @@ def make_accelerator(precision: Precision, device: str) -> Accelerator:
             found=where,
             fix="train on such a GPU, or add --precision float32",
         )
-    return Accelerator(cpu=on_cpu, mixed_precision="bf16" if precision is Precision.BFLOAT16 else "no")
+    # Asked for a CPU, accelerate would leave DeepSpeed out.
+    return Accelerator(
+        cpu=on_cpu and not deepspeed, mixed_precision="bf16" if precision is Precision.BFLOAT16 else "no"
+    )
 
 
 def open_session(
@@ -110,6 +121,8 @@ def open_session(
             found=str(tuning.videos_per_step),
         )
     accelerator.gradient_accumulation_steps = passes
+    if is_deepspeed(accelerator):
+        configure(accelerator, tuning, passes)
     if str(accelerator.distributed_type.value) == "FSDP":
         set_types(model, torch.float32)  # sharded weights are of one type; FSDP itself computes in another
     if tuning.checkpoint_activations:
@@ -125,9 +138,13 @@ def open_session(
         weight_decay=settings.weight_decay,
         fused=accelerator.device.type == "cuda",
     )
+    buffers = {name: one.clone() for name, one in room.named_buffers()}
     wrapped, prepared = accelerator.prepare(room, optimizer)
     progress = Progress(seed, total_steps(len(mix), recipe, scale) if steps is None else steps)
-    return Session(recipe, accelerator, room, wrapped, prepared, mix, progress, passes)
+    session = Session(recipe, accelerator, room, wrapped, prepared, mix, progress, passes)
+    if session.deepspeed:
+        keep_buffers(session, buffers)
+    return session
 
 
 def passes_of(session: Session, workers: int = 0) -> Iterator[Pass]:

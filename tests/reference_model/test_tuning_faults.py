@@ -115,6 +115,19 @@ def test_a_pass_of_unreadable_or_text_samples_trains_no_masks(tmp_path, clips):
     assert silent["text"] > 0 and silent["attention"] == 0.0
 
 
+def test_a_pass_without_any_readable_sample_adds_nothing(clips):
+    from reference_model.conversation_batches import make_batch
+    from reference_model.full_recipes import tuning_of
+
+    session = small_session(clips)
+    loss = session.wrapped(make_batch([], session.room.model, tuning_of(session.recipe)))["loss"]
+    loss.backward()
+    gradients = [one.grad for one in session.room.parameters() if one.requires_grad]
+    # Every weight has a gradient, of zeros: a process that has nothing to read does not stop the others.
+    assert float(loss.detach()) == 0.0
+    assert not any(one is None or bool(one.any()) for one in gradients)
+
+
 def test_no_interaction_in_a_batch(tmp_path, clips):
     root = shutil.copytree(clips, tmp_path / "train")
     meta = json.loads((root / "meta_expressions.json").read_text())
