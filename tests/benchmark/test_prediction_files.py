@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,8 @@ def predictions(draw: st.DrawFn, video_id: str) -> StoredPrediction:
         seconds=draw(st.none() | number),
         peak_memory_bytes=draw(st.none() | st.integers(0, 1 << 50)),
         frames_used=draw(st.none() | st.lists(st.integers(0, 9)).map(tuple)),
+        gpu_seconds=draw(st.none() | number),
+        peak_gpu_memory_bytes=draw(st.none() | st.integers(0, 1 << 50)),
     )
 
 
@@ -74,6 +78,23 @@ def test_what_is_written_is_read_back(
     assert read_video_file(path)[0] == content
     assert read_video_head(path) == (content.head, read_video_file(path)[1])
     path.unlink()
+
+
+def test_files_from_before_gpu_costs_were_kept_are_read(tmp_path: Path) -> None:
+    one = StoredPrediction("v", "0", "a dog", Status.OK, seconds=2.0, gpu_seconds=1.0)
+    query = QueryHead("0", "key", Status.OK, 2.0, None, False)
+    head = VideoHead(FORMAT, VERSION, "v", *SHAPE, seconds=0.25, queries=(query,), gpu_seconds=0.5)
+    write_video_file(tmp_path, VideoPredictions(head, (one,)))
+    path = tmp_path / video_file_name("v")
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()[:-1]]
+    for line in lines:
+        line.pop("gpu_seconds"), line.pop("peak_gpu_memory_bytes", None)
+    body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    end = json.dumps({"sha256": hashlib.sha256(body).hexdigest()}, separators=(",", ":"))
+    path.write_bytes(body + end.encode() + b"\n")
+    content, _ = read_video_file(path)
+    assert content.head == replace(head, gpu_seconds=None)
+    assert content.predictions == (replace(one, gpu_seconds=None),)
 
 
 @given(st.lists(ANYTHING | st.sampled_from(["con", "nul", "a", "A", "a.b", "a/b", "..", "é"]), unique=True))

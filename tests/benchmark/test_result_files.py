@@ -9,9 +9,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
+import benchmark
 from benchmark.errors import OutputError, ResultError
 from benchmark.metrics.scores import boundary_accuracy, region_similarity
 from benchmark.result_files import read_expressions, read_result, write_result
@@ -69,6 +71,29 @@ def test_scoring_again_leaves_the_first_provenance(result: Result, tmp_path: Pat
     before = path.read_bytes()
     write_result(dataclasses.replace(result, provenance={"command": "later"}), tmp_path)
     assert path.read_bytes() == before
+
+
+ADDED = ("frames_per_second", "gpu_seconds", "gpu_seconds_per_expression", "peak_gpu_memory_bytes")
+
+
+def test_a_result_from_before_some_costs_were_kept_is_read_and_written_anew(
+    result: Result, tmp_path: Path
+) -> None:
+    path = write_result(result, tmp_path)
+    stored = json.loads(path.read_bytes())
+    for name in ADDED:
+        del stored["cost"][name]
+    path.write_text(json.dumps(stored))
+    schema = json.loads((Path(benchmark.__file__).parent / "result.schema.json").read_bytes())
+    jsonschema.validate(stored, schema)
+    found = read_result(path)
+    assert [getattr(found.cost, name) for name in ADDED] == [None] * 4
+    assert found.cost.seconds == result.cost.seconds and found.scores_digest == result.scores_digest
+    write_result(result, tmp_path)  # it says the same, and more
+    assert read_result(path).cost == result.cost
+    dearer = dataclasses.replace(result.cost, seconds=1e6)
+    with pytest.raises(OutputError, match="another result lies here"):
+        write_result(dataclasses.replace(result, cost=dearer), tmp_path)
 
 
 def test_another_result_is_not_overwritten_unless_asked(
