@@ -243,7 +243,7 @@ class Sa2va(Adapter):
             template = self._statement  # Sa2VA-i has no form for questions
         prompt = template.format(expression=expression)
         size = self._chunk_frames or len(self._video)
-        parts, texts, seen = [], [], []
+        parts, texts, seen, counts = [], [], [], []
         for first in range(0, len(self._video), size):
             chunk = self._video[first : first + size]
             output = self._forward(chunk, prompt)
@@ -253,6 +253,7 @@ class Sa2va(Adapter):
             if isinstance(masks, str):
                 return Prediction(status=Status.ERROR, message=masks, text=texts[-1], prompt=prompt)
             parts.append(masks)
+            counts.append(len(output["prediction_masks"]))
         claimed = any(part is not None for part in parts)
         lengths = [len(self._video[first : first + size]) for first in range(0, len(self._video), size)]
         track = np.concatenate(
@@ -266,7 +267,7 @@ class Sa2va(Adapter):
             status=Status.OK if claimed else Status.NO_MASK,
             text=" | ".join(texts),
             prompt=prompt,
-            message=_lost_tokens(texts, parts),
+            message=_lost_tokens(texts, counts),
             frames_used=tuple(seen),
         )
 
@@ -313,7 +314,10 @@ def _own_code(model: Any) -> list[str]:
     return [Path(one.__file__).read_text(encoding="utf-8") for one in loaded if one.__file__]
 
 
-def _lost_tokens(texts: Sequence[str], parts: Sequence[BoolMasks | None]) -> str | None:
+def _lost_tokens(texts: Sequence[str], masks: Sequence[int]) -> str | None:
     """The code loses a [SEG] that is the very last token: hidden states exist for input tokens only."""
-    lost = any(SEG in text for text, part in zip(texts, parts, strict=True) if part is None)
-    return f"the answer holds {SEG}, but no mask came with it (it was the last token)" if lost else None
+    said = [text.count(SEG) for text in texts]
+    if any(tokens and not made for tokens, made in zip(said, masks, strict=True)):
+        return f"the answer holds {SEG}, but no mask came with it (it was the last token)"
+    lost = sum(max(0, tokens - made) for tokens, made in zip(said, masks, strict=True))
+    return f"{lost} of {sum(said)} {SEG} came without a mask (as the last token does)" if lost else None

@@ -43,7 +43,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     write_qwen(folder / "qwen"), write_internvl(folder / "internvl")
     write_grounding_dino(folder / "gdino"), write_sam2(folder / "sam2")
-    write_checkpoint(folder / "sa2va"), write_checkpoint(folder / "sa2va-cuda", on_gpu=True, name="QwenToy")
+    write_checkpoint(folder / "sa2va"), write_checkpoint(folder / "sa2va-cuda", on_gpu=True)
     return folder
 
 

@@ -59,6 +59,9 @@ def test_answers_traps_and_policies(checkpoint: Path) -> None:
     silent, lost = ask(adapter, "silent"), ask(adapter, "lost")
     assert (silent.status, silent.actor, silent.message) == (Status.NO_MASK, None, None)
     assert lost.status is Status.NO_MASK and "it was the last token" in str(lost.message)
+    partly = ask(adapter, "partly")
+    assert partly.status is Status.OK and rows(partly) == rows(ask(adapter, "dog"))
+    assert partly.message == "1 of 2 [SEG] came without a mask (as the last token does)"
     said = {word: ask(adapter, word) for word in ("logits", "small", "short", "nothing")}
     assert all(one.status is Status.ERROR and one.actor is None for one in said.values())
     assert "logits or probabilities (float64)" in str(said["logits"].message)

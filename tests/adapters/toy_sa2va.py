@@ -37,6 +37,8 @@ class {name}(PreTrainedModel):
             answer = {{"prediction": "Sure, [SEG] and [SEG].", "prediction_masks": [full, half]}}
         if "silent" in text:
             answer = {{"prediction": "There is none.", "prediction_masks": []}}
+        if "partly" in text:
+            answer["prediction"] = "[SEG] and [SEG]"
         if "lost" in text:
             answer = {{"prediction": "It is [SEG]", "prediction_masks": []}}
         if "logits" in text:
