@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from benchmark.statistics import PairedDifference
 from leaderboards.boards import ACTOR, MOST_COMPARED, TARGET, Board, Row
-from leaderboards.safe_text import visible
+from leaderboards.safe_text import shortened
 from leaderboards.scatter import (
     BOTTOM,
     PARAMETERS,
@@ -98,11 +98,10 @@ def charts_of(board: Board) -> Charts:
     )
 
 
-def row_name(row: Row) -> str:
+def row_name(row: Row, longest: int = LONGEST_NAME) -> str:
     """How charts call a row."""
     model = row.one.entry.model
-    text = visible(f"{model.name} {model.version}")
-    return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
+    return shortened(f"{model.name} {model.version}", longest)
 
 
 # --- score against cost

@@ -13,6 +13,8 @@ from leaderboards.entry_view import TITLES
 from leaderboards.rendering import short_number
 from leaderboards.sanity_rows import PERFECT
 
+LONGEST_NAME = 60
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -71,7 +73,7 @@ def comparison_of(board: Board) -> Comparison | None:
     rows = [row for row in board.rows if row.one.entry.id in taking_part]
     if len(rows) < 2:
         return None
-    names = {row.one.entry.id: row_name(row) for row in rows}
+    names = {row.one.entry.id: row_name(row, LONGEST_NAME) for row in rows}
     return Comparison(
         tuple(Model(entry, name, row.files) for row, (entry, name) in zip(rows, names.items(), strict=True)),
         tuple(row.one.entry.id for row in sorted(rows, key=_interest)[:2]),

@@ -22,6 +22,8 @@ TITLES: Mapping[str, str] = {
     "tag": "Difficulty",
 }
 
+FACTS: Mapping[str, str] = {"dirty": "uncommitted changes", "cpu": "processor", "gpus": "GPUs"}
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:
@@ -191,9 +193,8 @@ def _made_by(facts: Mapping[str, Any]) -> Iterator[Fact]:
 def _told(value: Any) -> str:
     """A stored fact in words: what belongs together is joined by commas."""
     if isinstance(value, Mapping):
-        return (
-            ", ".join(f"{str(name).replace('_', ' ')} {_told(one)}" for name, one in value.items()) or "none"
-        )
+        named = ((FACTS.get(name, str(name).replace("_", " ")), one) for name, one in value.items())
+        return ", ".join(f"{name} {_told(one)}" for name, one in named) or "none"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_told, value)) or "none"
     if value is None:
