@@ -110,8 +110,8 @@ def test_every_sibling_trains(clips, name):
 
 def test_a_sibling_learns_its_answers(clips):
     recipe = small_tuning(videos_per_step=1, learning_rate=1e-2, warmup_share=0.1)
-    session = small_session(clips, recipe, steps=30)
+    session = small_session(clips, recipe, steps=16)
     train_all(session, Schedule(None, show=False), {})
     first, last = session.progress.curve[0], session.progress.curve[-1]
-    assert last["text"] < 0.5 * first["text"]
+    assert last["text"] < 0.7 * first["text"]
     assert torch.isfinite(torch.tensor(last["loss"]))

@@ -25,23 +25,20 @@ def losses_of(session):
     return [{key: row[key] for key in row if key != "seconds"} for row in session.progress.curve]
 
 
-def test_a_run_that_is_stopped_anywhere_and_resumed_equals_one_that_never_stopped(tmp_path, clips):
+def test_a_run_that_is_stopped_and_resumed_equals_one_that_never_stopped(tmp_path, clips):
     whole = small_session(clips, steps=3)
     train_all(whole, Schedule(None, show=False), {})
-    for stop in (1, 2):
-        cut = small_session(clips, steps=3)
-        passes = passes_of(cut)
-        for _ in range(stop):
-            train_step(cut, passes)
-        save_state(cut, tmp_path / str(stop))
-        resumed = small_session(clips, steps=3)
-        resumed.progress, tensors = load_progress(tmp_path / str(stop), resumed.recipe, len(resumed.mix))
-        assert resumed.progress.step == stop
-        restore_tensors(resumed, tensors, "here")
-        train_all(resumed, Schedule(None, show=False), {})
-        assert losses_of(resumed) == losses_of(whole)[stop:]
-        for name, one in state_tensors(whole).items():
-            assert torch.equal(one, state_tensors(resumed)[name]), name
+    cut = small_session(clips, steps=3)
+    train_step(cut, passes_of(cut))
+    save_state(cut, tmp_path)
+    resumed = small_session(clips, steps=3)
+    resumed.progress, tensors = load_progress(tmp_path, resumed.recipe, len(resumed.mix))
+    assert resumed.progress.step == 1
+    restore_tensors(resumed, tensors, "here")
+    train_all(resumed, Schedule(None, show=False), {})
+    assert losses_of(resumed) == losses_of(whole)[1:]
+    for name, one in state_tensors(whole).items():
+        assert torch.equal(one, state_tensors(resumed)[name]), name
 
 
 def test_what_is_trained_moves_and_nothing_else(clips):

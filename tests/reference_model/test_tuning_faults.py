@@ -242,7 +242,7 @@ def test_a_verdict_needs_some_losses_to_compare_with():
 
 def test_a_killed_run_goes_on_with_the_same_losses(tmp_path, clips):
     words = [sys.executable, "-m", "reference_model.train", "--recipe", "reviosa_1b_tiny", "--workers", "0"]
-    words += ["--data-root", str(clips), "--videos-per-step", "2", "--steps", "12", "--save-every", "1"]
+    words += ["--data-root", str(clips), "--videos-per-step", "2", "--steps", "7", "--save-every", "1"]
     words += ["--no-tensorboard", "--output", str(tmp_path / "run")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     running = subprocess.Popen(words, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
