@@ -174,7 +174,7 @@ class Player {
     for (const [id, box] of this.boxes) box.checked = shown.includes(id);
     const expressions = this.clip.expressions;
     this.sentence.value = expressions.some((one) => one.id === state.get("exp")) ? state.get("exp") : expressions[0].id;
-    this.view.value = state.get("view") in VIEWS ? state.get("view") : "outlines";
+    this.view.value = Object.hasOwn(VIEWS, state.get("view")) ? state.get("view") : "outlines";
     this.range.value = Number(state.get("frame")) || 0;
     this.limit();
     this.draw();

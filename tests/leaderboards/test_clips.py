@@ -185,6 +185,12 @@ def test_the_player_scrubs_and_keeps_its_place(
     page.goto("about:blank")
     page.goto(link)
     assert scrubber.input_value() == "5" and page.get_by_label("View").input_value() == "actor"
+    page.evaluate("location.hash = '#models=a,b&exp=__proto__&frame=1e9&view=__proto__'")  # of nothing here
+    page.get_by_text("frame 12 of 12").first.wait_for()
+    assert page.get_by_label("View").input_value() == "outlines"
+    assert page.locator("#player canvas").count() == 1
+    page.goto("about:blank")
+    page.goto(link)
     page.get_by_role("checkbox", name="Both roles").uncheck()
     assert page.locator("#player canvas").count() == 1
     page.set_viewport_size({"width": 320, "height": 800})
