@@ -10,9 +10,12 @@ those asked together with it, and the run stops too.
 
 from __future__ import annotations
 
+import errno
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -28,6 +31,7 @@ from benchmark.prediction_records import StoredPrediction
 from benchmark.prediction_writer import VideoPlan
 from benchmark.query_cost import Spent, Stopwatch, gpu_fault
 from benchmark.query_failures import NOT_RECORDED, Failure, classify, release_memory, time_limit
+from benchmark.stored_files import as_output_error
 from benchmark.truth_channel import TruthChannel
 from benchmark.types import AdapterInfo, Expression, MaskTrack, Prediction, Query, Status, Video
 
@@ -254,6 +258,9 @@ class _Run:
         return frames
 
     def _failure(self, error: BaseException, where: str) -> Failure:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            # Frames and masks of other programs pass through files; no query is to blame for a full disk.
+            raise as_output_error(error, Path(error.filename or tempfile.gettempdir())) from error
         failure = classify(error)
         if self._rules.strict:
             raise _strict_stop(failure, where) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.errors import AdapterError, CheckpointError, DatasetError
+from benchmark.errors import AdapterError, CheckpointError, DatasetError, OutputError
 from benchmark.frames import FrameArray
 from benchmark.inference import load_weights, unload_weights
 from benchmark.masks import decode_track
@@ -107,6 +108,15 @@ def test_only_the_guilty_query_is_lost(
         assert f"asked alone after {status} of 5 together: {reason}" in (first["0"].message or "")
     assert adapter.asked[:6] == parts
     assert f"{status}: video clip0, expression 2: {reason}" in capsys.readouterr().err
+
+
+def test_a_full_disk_stops_the_run_and_blames_no_query(dataset: TinyDataset, tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    for act in ("open_video", DANCING):
+        with pytest.raises(OutputError, match=r"cannot write; found No space left.*free some space"):
+            run(Scripted({act: raising(full)}), dataset, tmp_path)
+    answers = finished(Scripted(), dataset, tmp_path)
+    assert {one.status for video in answers.values() for one in video.values()} == {Status.OK}
 
 
 def test_out_of_memory_of_many_is_no_failure_if_each_fits(dataset: TinyDataset, tmp_path: Path) -> None:
