@@ -34,6 +34,9 @@ ENGINES = ("auto", "reference", "numpy", "cpu", "cuda")
 TrackPair = tuple[MaskTrack, MaskTrack, int]
 """Truth, prediction and boundary radius of one pair of tracks."""
 
+FRAMES_A_TASK = 200
+"""Frames that a thread counts before it comes back: a millisecond or more of work without the GIL."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -109,14 +112,47 @@ def pair_counts(
         for truth, predicted, radius in pairs:
             yield track_counts(truth, predicted, radius, engine)
         return
-    waiting: deque[Future[Counts]] = deque()
+    waiting: deque[Future[list[Counts | Exception]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        for truth, predicted, radius in pairs:
-            waiting.append(pool.submit(track_counts, truth, predicted, radius, engine))
+        for task in _tasks(pairs):
+            waiting.append(pool.submit(_counts_of_task, task, engine))
             if len(waiting) > 4 * threads:
-                yield waiting.popleft().result()
+                yield from _answers(waiting.popleft())
         while waiting:
-            yield waiting.popleft().result()
+            yield from _answers(waiting.popleft())
+
+
+def _tasks(pairs: Iterable[TrackPair]) -> Iterator[list[TrackPair]]:
+    """Consecutive pairs of so many frames that handing them to a thread costs next to nothing."""
+    task: list[TrackPair] = []
+    frames = 0
+    for pair in pairs:
+        task.append(pair)
+        frames += len(pair[0])
+        if frames >= FRAMES_A_TASK:
+            yield task
+            task, frames = [], 0
+    if task:
+        yield task
+
+
+def _counts_of_task(task: Sequence[TrackPair], engine: str) -> list[Counts | Exception]:
+    """Counts of each pair; ends with the error of the first that has one."""
+    answers: list[Counts | Exception] = []
+    for truth, predicted, radius in task:
+        try:
+            answers.append(track_counts(truth, predicted, radius, engine))
+        except Exception as error:
+            answers.append(error)
+            break
+    return answers
+
+
+def _answers(task: Future[list[Counts | Exception]]) -> Iterator[Counts]:
+    for answer in task.result():
+        if isinstance(answer, Exception):
+            raise answer
+        yield answer
 
 
 def mask_counts(truth: NDArray[Any], predicted: NDArray[Any], radius: int, engine: str = "auto") -> Counts:

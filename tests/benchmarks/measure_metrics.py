@@ -1,25 +1,31 @@
 """How many times faster than the DAVIS 2017 code each engine scores mask pairs, in one run.
 
-    REFEREE_DAVIS2017=CHECKOUT python -m tests.benchmarks.measure_metrics
+    REFEREE_DAVIS2017=CHECKOUT python -m tests.benchmarks.measure_metrics --output metrics.json
     python -m tests.benchmarks.measure_metrics --pairs 20 --rounds 5
     python -m tests.benchmarks.measure_metrics --sizes 480p
 
 Times are processor time of one thread, the best of several rounds in which all contestants take turns, so
 a busy machine disturbs all of them alike; the scores of all contestants are compared on the way. Then comes
-how much faster several predictions of one truth are counted together than one by one. The last line of a
-size is the wall time of one and of two threads, which means something on an idle machine only.
+how much faster several predictions of one truth are counted together than one by one, and the wall time of
+two threads against one, which means something on an idle machine only. NumPy, OpenCV and scikit-image are all
+it needs besides the referee. About a minute on an idle machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmark.metrics import compiled_engine
-from benchmark.metrics.engines import pair_counts
+from benchmark.metrics.engines import pair_counts, usable_processors
+from benchmark.provenance import machine
 from tests.benchmarks.metric_cases import (
     SIZES,
     Case,
@@ -28,8 +34,14 @@ from tests.benchmarks.metric_cases import (
     our_jobs,
     peer_job,
     peer_of,
+    shared_truth,
     shared_truth_jobs,
 )
+
+PREDICTIONS = (2, 4)
+"""So many predictions of one truth are counted together."""
+
+PACKAGES = ("numpy", "opencv-python-headless", "opencv-python", "scikit-image")
 
 
 def best_times(jobs: dict[str, Job], rounds: int) -> dict[str, float]:
@@ -50,47 +62,88 @@ def best_times(jobs: dict[str, Job], rounds: int) -> dict[str, float]:
     return best
 
 
-def threads_gain(case: Case) -> tuple[float, float]:
-    """Seconds of wall time for the case sixteen times over on one and on two threads."""
-    pairs = [(case.truth_track, case.predicted_track, case.radius)] * 16
-    seconds = []
-    for threads in (1, 2):
-        runs = []
-        for _ in range(5):
+def threads_gain(case: Case, tracks: int) -> float | None:
+    """Wall time of one thread over that of two, for a case as often as said; `None` on one processor."""
+    if usable_processors() < 2:
+        return None
+    pairs = [(case.truth_track, case.predicted_track, case.radius)] * tracks
+    best: dict[int, float] = {}
+    for _ in range(9):
+        for threads in (1, 2):
             start = time.perf_counter()
             for _ in pair_counts(pairs, threads=threads):
                 pass
-            runs.append(time.perf_counter() - start)
-        seconds.append(min(runs))
-    return seconds[0], seconds[1]
+            spent = time.perf_counter() - start
+            best[threads] = min(spent, best.get(threads, spent))
+    return best[1] / best[2]
+
+
+def shared_gains(size: str, pairs: int, rounds: int) -> dict[str, dict[int, float]]:
+    """By instruction set and number of predictions: how much faster together than one by one."""
+    case = shared_truth(size, pairs // max(PREDICTIONS) + 1, max(PREDICTIONS))
+    gains: dict[str, dict[int, float]] = {}
+    for level in compiled_engine.levels():
+        for predictions in PREDICTIONS:
+            seconds = best_times(shared_truth_jobs(case, predictions, level), rounds)
+            gains.setdefault(level, {})[predictions] = seconds["one by one"] / seconds["together"]
+    return gains
+
+
+def measure(size: str, pairs: int, rounds: int) -> dict[str, Any]:
+    """Everything about one frame size."""
+    case = make_case(size, pairs)
+    peer_name, evaluate = peer_of(case)
+    seconds = best_times({peer_name: peer_job(case, evaluate), **our_jobs(case)}, rounds)
+    return {
+        "peer": peer_name,
+        "pairs": pairs,
+        "microseconds_a_pair": {name: 1e6 * spent / pairs for name, spent in seconds.items()},
+        "times_the_peer": {name: seconds[peer_name] / spent for name, spent in seconds.items()},
+        "predictions_together": shared_gains(size, pairs, rounds),
+        "two_threads": threads_gain(case, 5760 // pairs // (1 + list(SIZES).index(size))),
+    }
+
+
+def print_size(size: str, found: dict[str, Any]) -> None:
+    """One table."""
+    sys.stdout.write(f"\n{size}, {found['pairs']} pairs: microseconds a pair, times {found['peer']}\n")
+    for name, micro in found["microseconds_a_pair"].items():
+        sys.stdout.write(f"  {name:24} {micro:10.2f} {found['times_the_peer'][name]:8.1f}\n")
+    for level, gains in found["predictions_together"].items():
+        listed = ", ".join(f"{count}: {gain:.2f} times" for count, gain in gains.items())
+        sys.stdout.write(f"  predictions of one truth counted together, {level}: {listed}\n")
+    if found["two_threads"] is not None:
+        sys.stdout.write(f"  two threads: {found['two_threads']:.2f} times as fast as one (wall time)\n")
+    sys.stdout.flush()
+
+
+def packages() -> dict[str, str]:
+    """Versions of what the peer computes with."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def main() -> None:
-    """Parse the command line, measure, print one table."""
+    """Parse the command line, measure, print a table for each size and keep all of it if asked."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--output", type=Path, help="where to keep all figures, as JSON")
     options = parser.parse_args()
+    report: dict[str, Any] = {"machine": machine(), "packages": packages(), "sizes": {}}
     for size in options.sizes:
-        case = make_case(size, options.pairs)
-        peer_name, evaluate = peer_of(case)
-        seconds = best_times({peer_name: peer_job(case, evaluate), **our_jobs(case)}, options.rounds)
-        sys.stdout.write(f"\n{size}, {options.pairs} pairs: microseconds a pair, times {peer_name}\n")
-        for name, spent in seconds.items():
-            micro = 1e6 * spent / options.pairs
-            sys.stdout.write(f"  {name:24} {micro:10.2f} {seconds[peer_name] / spent:8.0f}\n")
-        for level in compiled_engine.levels():
-            for predictions in (2, 4):
-                jobs = shared_truth_jobs(size, options.pairs // predictions + 1, predictions, level)
-                shared = best_times(jobs, options.rounds)
-                gain = shared["one by one"] / shared["together"]
-                sys.stdout.write(f"  {level}, {predictions} predictions of one truth: {gain:.2f} times\n")
-        one, two = threads_gain(case)
-        sys.stdout.write(f"  wall time on two threads: {one / two:.2f} times as fast as on one\n")
-        sys.stdout.flush()
+        report["sizes"][size] = measure(size, options.pairs, options.rounds)
+        print_size(size, report["sizes"][size])
+        if options.output:
+            options.output.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -78,22 +78,39 @@ def our_jobs(case: Case) -> dict[str, Job]:
     return jobs
 
 
-def shared_truth_jobs(size: str, frames: int, predictions: int, level: str, seed: int = 7) -> dict[str, Job]:
-    """Several predictions of one truth track on one instruction set: one by one, and together."""
+@dataclass(frozen=True)
+class SharedTruth:
+    """One truth track and several predictions of it, as run-length text."""
+
+    truth: tuple[bytes | None, ...]
+    predictions: tuple[tuple[bytes | None, ...], ...]
+    shape: tuple[int, int, int]
+    """Height, width and tolerance."""
+
+
+def shared_truth(size: str, frames: int, predictions: int, seed: int = 7) -> SharedTruth:
+    """A track of a named size and predictions of it, the same for a seed."""
     rng = np.random.default_rng(seed)
     truth = [object_mask(rng, *SIZES[size]) for _ in range(frames)]
     masks = [[predicted_mask(rng, mask) for mask in truth] for _ in range(predictions)]
-    track = encode_track(np.array(truth)).counts
-    claims = [encode_track(np.array(each)).counts for each in masks]
-    shape = *SIZES[size], boundary_radius(*SIZES[size])
+    claims = tuple(encode_track(np.array(each)).counts for each in masks)
+    return SharedTruth(
+        encode_track(np.array(truth)).counts, claims, (*SIZES[size], boundary_radius(*SIZES[size]))
+    )
+
+
+def shared_truth_jobs(case: SharedTruth, predictions: int, level: str) -> dict[str, Job]:
+    """The first few predictions of one truth track on one instruction set: one by one, and together."""
+    claims = case.predictions[:predictions]
     return {
         "one by one": lambda: _scores(
             np.concatenate(
-                [compiled_engine.track_counts(track, each, *shape, level) for each in claims], dtype=np.int64
+                [compiled_engine.track_counts(case.truth, each, *case.shape, level) for each in claims],
+                dtype=np.int64,
             )
         ),
         "together": lambda: _scores(
-            compiled_engine.group_counts(track, claims, *shape, level).reshape(-1, len(COLUMNS))
+            compiled_engine.group_counts(case.truth, claims, *case.shape, level).reshape(-1, len(COLUMNS))
         ),
     }
 

@@ -24,6 +24,7 @@ from tests.benchmarks.metric_cases import (
     our_jobs,
     peer_job,
     peer_of,
+    shared_truth,
     shared_truth_jobs,
 )
 
@@ -77,7 +78,7 @@ def test_stand_in_of_the_davis_2017_code(benchmark: Any, size: str) -> None:
 @pytest.mark.parametrize("way", ["one by one", "together"])
 @pytest.mark.parametrize("predictions", [2, 4])
 def test_predictions_that_share_their_truth(benchmark: Any, predictions: int, way: str) -> None:
-    jobs = shared_truth_jobs("480p", PAIRS, predictions, compiled_engine.levels()[0])
+    jobs = shared_truth_jobs(shared_truth("480p", PAIRS, 4), predictions, compiled_engine.levels()[0])
     benchmark.group = f"{predictions} predictions of one truth"
     scores = benchmark(jobs[way])
     assert np.array_equal(scores, jobs["one by one"]())
