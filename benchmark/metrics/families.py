@@ -38,11 +38,15 @@ FOREGROUND_VALUE = {"visa": 255, "sa2va": 1}
 
 @dataclass(frozen=True)
 class CountedTrack:
-    """A track's counts (T, 6), the truth's pixels in each frame (T,), and the pixels of a frame."""
+    """A track's counts (T, 6), the truth's pixels in each frame (T,), and the pixels of a frame.
+
+    `at_frame_tolerance` holds the counts at the frame's own tolerance where `counts` are at another.
+    """
 
     counts: Counts
     truth_areas: Areas
     pixels: int
+    at_frame_tolerance: Counts | None = None
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -61,7 +65,13 @@ class CountedTrack:
 
     def frames(self, chosen: slice | NDArray[np.bool_]) -> CountedTrack:
         """The same track on some of its frames."""
-        return CountedTrack(self.counts[chosen], self.truth_areas[chosen], self.pixels)
+        other = self.at_frame_tolerance
+        return CountedTrack(
+            self.counts[chosen],
+            self.truth_areas[chosen],
+            self.pixels,
+            None if other is None else other[chosen],
+        )
 
 
 def tolerance_radius(height: int, width: int, share: float = 0.008) -> int:
@@ -113,7 +123,7 @@ def decay(values: Scores, *, davis2017_uint8_bins: bool = False) -> float:
 def region_similarity_plus_one(counts: Counts) -> Scores:
     """J with one pixel added to intersection and union, so that a frame empty on both sides needs no rule.
 
-    Source: MOSEv2's measure; its evaluation code is not public, so there is no golden value.
+    Source: henghuiding/MOSE-api, commit 241977a, MOSEv2/sam2_rcms/tools/metricsv2.py: `db_eval_iou`.
     """
     scores: Scores = (counts[..., 0] + 1) / (counts[..., 1] + 1)
     return scores

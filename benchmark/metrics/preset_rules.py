@@ -6,13 +6,14 @@ frame is the same for all of them. Every rule has one of the values in `RULES`:
     masks           index maps with one id for each object, or one binary track for each object
     frames          all, or all but the first and the last
     counted_from    from the first frame on, or from where truth or prediction first shows the object
-    objects         those given; every id of the truth; or ids 1 to the highest of the first frame
+    objects         those given; every id of the truth's scored frames, or of all its frames; or ids 1 to the
+                    highest of the first frame
     value_255       in index maps: background of the truth, ignored pixels, or an object like any other
     matching        predictions carry the id of their object, or are assigned for the best total
     never_seen      an object the truth never shows: counted (empty on both sides scores 1), left out, error
     region          J as intersection over union, or with one pixel added to both
-    tolerance       of F: part of the frame diagonal, or after the object's size
-    measures        what is reported
+    tolerance       of F: part of the frame diagonal, or after the object's size, as meant or as published
+    measures        what is reported; a unit that never leaves has none of those over disappearances
     rounding        of a unit's percentages before they are averaged
     overall         mean of all units, or mean of the groups' means
     missing         a prediction that is not there: zero, or an error
@@ -43,18 +44,23 @@ MEASURES = (
     "R",
     "tIoU",
     "vIoU",
+    "F-at-frame-tolerance",
+    "J-disappearance",
+    "F-disappearance",
+    "J-reappearance",
+    "F-reappearance",
 )
 
 RULES: Mapping[str, tuple[str, ...]] = {
     "masks": ("index", "binary"),
     "frames": ("all", "inner"),
     "counted_from": ("first-frame", "first-seen"),
-    "objects": ("given", "ids-of-truth", "up-to-highest-id-of-first-frame"),
+    "objects": ("given", "ids-of-truth", "ids-of-all-frames", "up-to-highest-id-of-first-frame"),
     "value_255": ("background", "ignored", "object"),
     "matching": ("by-id", "best-total"),
     "never_seen": ("counted", "left-out", "error"),
     "region": ("iou", "iou-plus-one"),
-    "tolerance": ("frame-diagonal", "object-size"),
+    "tolerance": ("frame-diagonal", "object-size", "object-size-as-published"),
     "rounding": ("none", "percent-to-2-decimals"),
     "overall": ("mean-of-units", "mean-of-groups"),
     "missing": ("zero", "error"),

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, sqrt
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,11 @@ from numpy.typing import NDArray
 from benchmark.errors import MaskError, PredictionError
 from benchmark.masks import area, decode_track
 from benchmark.metrics import families
-from benchmark.metrics.definition import Counts, boundary_radius
+from benchmark.metrics.definition import boundary_radius
+from benchmark.metrics.disappearances import KINDS, segment_mean
 from benchmark.metrics.engines import mask_counts, track_counts
 from benchmark.metrics.families import Areas, CountedTrack
+from benchmark.metrics.object_tolerance import count_at_object_size
 from benchmark.metrics.preset_rules import Preset
 from benchmark.metrics.scores import Scores, boundary_accuracy, region_similarity
 from benchmark.types import MaskTrack
@@ -143,7 +144,8 @@ def score_binary_track(
     if predicted is None:
         if preset.missing == "error":
             raise PredictionError("a prediction is missing", where=f"sequence {sequence}, {name}")
-        return UnitScore(sequence, name, group, frames, dict.fromkeys(preset.measures, 0.0), missing=True)
+        measures = [measure for measure in preset.measures if not measure.endswith(KINDS)]
+        return UnitScore(sequence, name, group, frames, dict.fromkeys(measures, 0.0), missing=True)
     inner = [MaskTrack(track.height, track.width, track.counts[shown]) for track in (truth, predicted)]
     if foreground_areas is not None:
         foreground_areas = foreground_areas[shown]
@@ -199,15 +201,20 @@ def summarize(preset: Preset, units: Sequence[UnitScore]) -> Summary:
 
 
 def _means(preset: Preset, units: Sequence[UnitScore]) -> dict[str, float]:
-    means = {}
+    means: dict[str, float] = {}
     for name in preset.measures:
-        values = np.array([unit.measures[name] for unit in units])
+        values = np.array([unit.measures[name] for unit in units if name in unit.measures])
+        if not values.size:
+            continue
         if preset.rounding == "percent-to-2-decimals":
             values = np.round(100 * values, 2)
             means[name] = float(np.mean(values)) / 100
         else:
             means[name] = float(np.mean(values))
     means["J&F"] = (means["J"] + means["F"]) / 2
+    for kind in KINDS:
+        if f"J-{kind}" in means:
+            means[f"J&F-{kind}"] = (means[f"J-{kind}"] + means[f"F-{kind}"]) / 2
     return means
 
 
@@ -252,16 +259,12 @@ def _shown_frames(preset: Preset, length: int, sequence: str) -> slice:
 def _count(
     preset: Preset, truth: NDArray[np.bool_], predicted: NDArray[np.bool_], engine: str
 ) -> CountedTrack:
+    if preset.tolerance != "frame-diagonal":
+        published = preset.tolerance == "object-size-as-published"
+        return count_at_object_size(truth, predicted, as_published=published, engine=engine)
     height, width = truth.shape[1:]
     areas = np.count_nonzero(truth, axis=(1, 2)).astype(np.int64)
-    usual = boundary_radius(height, width)
-    if preset.tolerance == "frame-diagonal":
-        return CountedTrack(mask_counts(truth, predicted, usual, engine), areas, height * width)
-    radii = np.array([min(ceil(0.1 * sqrt(pixels)), usual) for pixels in areas.tolist()])
-    counts: Counts = np.zeros((len(truth), 6), np.int64)
-    for radius in np.unique(radii):
-        chosen = radii == radius
-        counts[chosen] = mask_counts(truth[chosen], predicted[chosen], int(radius), engine)
+    counts = mask_counts(truth, predicted, boundary_radius(height, width), engine)
     return CountedTrack(counts, areas, height * width)
 
 
@@ -288,10 +291,11 @@ def _unit(
 def _measures(preset: Preset, track: CountedTrack, foreground_areas: Areas | None) -> dict[str, float]:
     plus_one = preset.region == "iou-plus-one"
     j = families.region_similarity_plus_one(track.counts) if plus_one else region_similarity(track.counts)
-    return {name: _measure(name, track, j, foreground_areas) for name in preset.measures}
+    measured = {name: _measure(name, track, j, foreground_areas) for name in preset.measures}
+    return {name: value for name, value in measured.items() if value is not None}
 
 
-def _measure(name: str, track: CountedTrack, j: Scores, foreground_areas: Areas | None) -> float:
+def _measure(name: str, track: CountedTrack, j: Scores, foreground_areas: Areas | None) -> float | None:
     if name == "A":
         return float(np.mean(families.pixel_accuracy(track)))
     if name == "R":
@@ -302,7 +306,13 @@ def _measure(name: str, track: CountedTrack, j: Scores, foreground_areas: Areas 
         return families.temporal_iou(track)
     if name == "vIoU":
         return families.volumetric_iou(track)
+    if name == "F-at-frame-tolerance":
+        other = track.at_frame_tolerance
+        return float(np.mean(boundary_accuracy(track.counts if other is None else other)))
     values = j if name.startswith("J") else boundary_accuracy(track.counts)
+    for kind in KINDS:
+        if name.endswith(f"-{kind}"):
+            return segment_mean(values, track.truth_areas, kind)
     if name.endswith("-recall"):
         return families.recall(values)
     return families.decay(values) if name.endswith("-decay") else float(np.mean(values))

@@ -98,6 +98,30 @@ def index_clips() -> list[IndexClip]:
 
 
 @cache
+def leaving_clips() -> list[IndexClip]:
+    """Objects small and large that leave and come back, one of them from the start; two frame sizes."""
+    rng = np.random.default_rng(5024)
+    clips = []
+    for name, (frames, height, width) in {"leaving": (37, 160, 210), "wide": (9, 96, 330)}.items():
+        truth, predicted = (np.zeros((frames, height, width), np.uint8) for _ in range(2))
+        for number, size in ((1, 0.04), (2, 0.15), (3, 0.3)):
+            centre = rng.uniform(0.3, 0.7, 2) * (height, width)
+            mask = ellipse(height, width, (centre[0], centre[1]), (size * height, size * height))
+            masks = np.stack([np.roll(mask, step, 1) for step in range(frames)])
+            answer = worse(rng, masks)
+            for start in rng.integers(0, frames, 3):
+                masks[start : start + int(rng.integers(1, 6))] = False
+            if number == 1:
+                masks[:4] = False
+            if number == 2:
+                answer[masks.any(axis=(1, 2)) < rng.random(frames).round()] = False
+            truth[masks] = number
+            predicted[answer] = number
+        clips.append(IndexClip(name, truth, predicted, predicted))
+    return clips
+
+
+@cache
 def expression_clips() -> list[ExpressionClip]:
     """Two clips; the instances of the second one overlap."""
     rng = np.random.default_rng(127)

@@ -4,7 +4,7 @@ Needs their repositories side by side in one folder, each checked out at the com
 evaluator is the copy inside Long_RVOS), and scikit-image, scipy, pandas, opencv-python, pycocotools,
 termcolor. Their programs run unchanged, in one process:
 
-    python -m tests.benchmark.golden.write_golden --peers FOLDER
+    python -m tests.benchmark.golden.write_golden --peers FOLDER [--only mosev2]
 """
 
 from __future__ import annotations
@@ -30,7 +30,14 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco
 
-from tests.benchmark.golden_clips import ExpressionClip, IndexClip, expression_clips, groups, index_clips
+from tests.benchmark.golden_clips import (
+    ExpressionClip,
+    IndexClip,
+    expression_clips,
+    groups,
+    index_clips,
+    leaving_clips,
+)
 
 COMMITS = {
     "davis2017-evaluation": "ac7c43fca936f9722837b7fbd337d284ba37004b",
@@ -39,6 +46,7 @@ COMMITS = {
     "MeViS": "7c0620b9dc0ab7802747957f221674f175c8a47b",
     "VISA": "ec158fde9cdf87f702399c73618aa0f1127062e9",
     "Sa2VA": "9832e1a80e74ed513e8072bf882a09bdd80566c4",
+    "MOSE-api": "241977ae2ceceee054fa2a2c8a2690838c451369",
 }
 OUTPUT = Path(__file__).parent / "presets.json"
 
@@ -263,6 +271,38 @@ def long_rvos(peers: Path, work: Path, clips: list[ExpressionClip]) -> dict[str,
     return result
 
 
+def mosev2(peers: Path, work: Path, clips: list[IndexClip]) -> dict[str, Any]:
+    """What the program's own functions return for each object, in its pieces and before it rounds."""
+    for which in ("truth", "predicted"):
+        write_maps(clips, which, work / which)
+    places = {which: str(work / which) for which in ("truth", "predicted")}
+    columns = ("J", "F", "F-at-frame-tolerance")
+    columns += tuple(f"{measure}-{kind}" for kind in ("disappearance", "reappearance") for measure in "JF")
+    result: dict[str, Any] = {}
+    tools = peers / "MOSE-api/MOSEv2/sam2_rcms/tools"
+    with one_process(work, tools):
+        program = importlib.import_module("score")
+        for clip in clips:
+            frames, height, width = clip.truth.shape
+            meta = {clip.name: {"length": frames, "height": height, "width": width}}
+            for number in (int(value) for value in np.unique(clip.truth) if value):
+                pieces = []
+                for start in range(1, frames - 1, program.MAX_FRAMES_PER_CHUNK):
+                    end = min(start + program.MAX_FRAMES_PER_CHUNK, frames - 1)
+                    pieces.append(
+                        program.process_video_chunk(
+                            clip.name, meta, places["predicted"], places["truth"], start, end, number, 0
+                        )
+                    )
+                values = program.merge_chunk_results(pieces, clip.name, number)
+                result[f"{clip.name} {number}"] = {
+                    column: float(value)
+                    for column, value in zip(columns, values, strict=True)
+                    if value is not None
+                }
+    return result
+
+
 def frame_measures(peers: Path, clips: list[ExpressionClip]) -> dict[str, Any]:
     """A and R of every frame by the function both ReVOS programs use, at each program's pixel values."""
     place = peers / "VISA/tools/metrics.py"
@@ -288,7 +328,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--peers", type=Path, required=True)
-    peers = parser.parse_args().peers.resolve()
+    parser.add_argument("--only", nargs="+", metavar="PRESET", help="run these and keep what is there")
+    options = parser.parse_args()
+    peers = options.peers.resolve()
     maps, expressions = index_clips(), expression_clips()
     apart, both = expressions[:1], expressions
     jobs: dict[str, Callable[[Path], Any]] = {
@@ -301,10 +343,13 @@ def main() -> None:
         "revos by VISA": lambda work: revos_by_visa(peers, work, both),
         "ref-sav": lambda work: by_sa2va(peers, work, apart, ("long", "short"), "eval_ref_sav.py"),
         "long-rvos": lambda work: long_rvos(peers, work, both),
+        "mosev2": lambda work: mosev2(peers, work, [*maps, *leaving_clips()]),
         "frame measures": lambda work: frame_measures(peers, both),
     }
-    golden: dict[str, Any] = {"commits": COMMITS}
-    for name, job in jobs.items():
+    golden: dict[str, Any] = json.loads(OUTPUT.read_text()) if options.only else {}
+    golden["commits"] = COMMITS
+    for name in options.only or jobs:
+        job = jobs[name]
         with tempfile.TemporaryDirectory() as work:
             golden[name] = job(Path(work))
     OUTPUT.write_text(json.dumps(golden, indent=1) + "\n")
