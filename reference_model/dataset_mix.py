@@ -42,6 +42,7 @@ class Sample:
         language_FSSC, mask_FSSC: the frames at the two sizes, uint8; `None` without a clip.
         actors_EFhw, targets_EFhw: truth at the size of the decoder's masks; a blank where there is no target.
         has_target_E: which expressions have a target that is taught.
+        notes: what was done to it that whoever trains should know.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Sample:
     actors_EFhw: NDArray[np.bool_] | None = None
     targets_EFhw: NDArray[np.bool_] | None = None
     has_target_E: tuple[bool, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,7 @@ class ClipPart:
             np.stack(actors),
             np.stack(targets),
             tuple(with_target),
+            _notes(said, feed, where),
         )
 
     def _pixels(
@@ -217,6 +220,16 @@ class ClipPart:
         return np.stack(
             [nearest(decode(track.counts[frame], track.height, track.width), side) for frame in frames]
         )
+
+
+def _notes(said: Sequence[Expression], feed: Feed, where: str) -> tuple[str, ...]:
+    cut = {one.expression_id: (one.text, feed.shorten(one.text)) for one in said}
+    return tuple(
+        f"{where}, expression {name}: {len(text)} characters are too long for a question and cut to "
+        f"{len(short)}"
+        for name, (text, short) in sorted(cut.items())
+        if short != text
+    )
 
 
 def nearest(mask_HW: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:

@@ -100,6 +100,11 @@ def chosen_recipe(recipe: Recipe, options: Any) -> Recipe:
 def run_full(recipe: Recipe, folder: Path, options: Any, arguments: Sequence[str]) -> int:
     """Train, resume if asked to, and leave a checkpoint."""
     require_training_packages(tensorboard=not options.no_tensorboard)
+    import torch
+
+    torch.set_num_threads(options.threads)
+    # The tokenizer's own threads do not go together with processes that are forked to read frames.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from reference_model.full_training import describe, train_all
 
     recipe = chosen_recipe(recipe, options)

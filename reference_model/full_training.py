@@ -227,7 +227,12 @@ def _leave_out(session: Session, names: list[str], reason: str) -> None:
 
 def _report_unreadable(session: Session, samples: Pass) -> None:
     from accelerate.utils import gather_object
+    from tqdm import tqdm
 
+    for note in (note for one in samples if isinstance(one, Sample) for note in one.notes):
+        if note not in session.noted:
+            session.noted.add(note)
+            tqdm.write(note, file=sys.stderr)
     own = [(one.name, one.reason) for one in samples if isinstance(one, Unreadable)]
     # One small exchange a pass: without it a process alone would not know when the budget is spent.
     for name, why in gather_object(own) if session.accelerator.num_processes > 1 else own:

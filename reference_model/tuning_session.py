@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +42,7 @@ class Session:
     Attributes:
         room: the model with its losses; `wrapped` is what accelerate made of it.
         passes: how many passes of this process make one step.
+        noted: what was said about samples; nothing is said twice.
     """
 
     recipe: Recipe
@@ -52,6 +53,7 @@ class Session:
     mix: Mix
     progress: Progress
     passes: int
+    noted: set[str] = field(default_factory=set)
 
     @property
     def deepspeed(self) -> bool:

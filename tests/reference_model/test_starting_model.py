@@ -15,7 +15,7 @@ from reference_model import convert, recipes, sam2_weights, train
 from reference_model.checkpoint import load_checkpoint, own_weights, read_tensors
 from reference_model.config import Recipe
 from reference_model.full_training import Schedule, save_model, train_all
-from reference_model.lora import merged_weights
+from reference_model.lora import merged_weights, set_types
 from reference_model.predictor import Predictor
 from reference_model.released_recipes import ADDED_TOKENS
 from reference_model.starting_model import starting_model
@@ -108,6 +108,18 @@ def test_the_saved_model_answers_as_the_trained_one(clips, tmp_path):
         predictor.open_video(FrameArray(frames))
         answers.append(predictor.answer(["red disc", "blue square pushing red disc"]))
     assert [one.text for one in answers[0]] == [one.text for one in answers[1]]
+
+
+def test_frozen_weights_of_two_bytes_are_stored_as_such_and_trained_ones_are_not(clips, tmp_path):
+    session = small_session(clips)
+    set_types(session.room.model, torch.bfloat16)
+    save_model(session, tmp_path / "model", {})
+    stored = read_tensors(tmp_path / "model" / "model.safetensors")
+    kinds = {name: one.dtype for name, one in stored.items()}
+    assert kinds["projector.0.weight"] == kinds["vision_language.internvl.lm_head.weight"] == torch.float32
+    layer = "vision_language.internvl.model.language_model.layers.0.mlp.up_proj.weight"
+    assert kinds[layer] == kinds["mask_decoder.sam2.no_memory_embedding"] == torch.bfloat16
+    assert load_checkpoint(tmp_path / "model").digest
 
 
 def test_wrong_folders_are_said(halves, tmp_path):

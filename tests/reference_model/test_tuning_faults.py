@@ -128,6 +128,22 @@ def test_a_pass_without_any_readable_sample_adds_nothing(clips):
     assert not any(one is None or bool(one.any()) for one in gradients)
 
 
+def test_a_very_long_expression_is_cut_and_said_once(tmp_path, clips, capfd):
+    root = shutil.copytree(clips, tmp_path / "train")
+    meta = json.loads((root / "meta_expressions.json").read_text())
+    for video in meta["videos"].values():
+        for said in video["expressions"].values():
+            said["exp"] = " ".join(["running"] * 1000)
+    (root / "meta_expressions.json").write_text(json.dumps(meta))
+    session = small_session(root, small_tuning(videos_per_step=1, expressions=1), steps=12)
+    passes = passes_of(session)
+    for _ in range(12):
+        assert train_step(session, passes) is not None
+    lines = capfd.readouterr().err.splitlines()
+    assert lines and len(lines) == len(set(lines))
+    assert all("7999 characters are too long for a question and cut to" in one for one in lines)
+
+
 def test_no_interaction_in_a_batch(tmp_path, clips):
     root = shutil.copytree(clips, tmp_path / "train")
     meta = json.loads((root / "meta_expressions.json").read_text())
