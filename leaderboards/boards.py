@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmark.protocol import SETTINGS, Protocol, load_protocols
-from benchmark.rankings import Place, against_each_other, difference, places
+from benchmark.rankings import COMPARED_AT_ONCE, Place, against_each_other, difference, places
 from benchmark.results import Rate
 from benchmark.statistics import Bootstrap, Interval, PairedDifference, Sample, paired_differences, sample
 from leaderboards.board_entries import BoardEntry
@@ -102,9 +102,11 @@ def _board(slug: str, members: Sequence[BoardEntry]) -> Board:
     samples = _Samples(members)
     ranked = [one for one in members if sanity_words(one.entry) is None]
     found = {name: samples.places(name, ranked) for name in known}
-    rows = [_row(one, [protocol.name for protocol in protocols], found, samples) for one in members]
+    gaps = samples.gaps(members)
+    names = [protocol.name for protocol in protocols]
+    rows = [_row(one, names, found, gaps.get(one.entry.id)) for one in members]
     data = members[0].entry.dataset
-    rows.sort(key=lambda row: _order(row, [protocol.name for protocol in protocols]))
+    rows.sort(key=lambda row: _order(row, names))
     shown = [row.one for row in rows if row.one.rows][:MOST_COMPARED]
     return Board(
         *(slug, data.name, data.split, data.digest, data.videos, data.expressions),
@@ -158,27 +160,35 @@ class _Samples:
         judged = against_each_other([made for _, made in found], len(self.positions), self.plan)
         return {(found[one][0], found[two][0]): value for (one, two), value in judged.items()}
 
-    def gap(self, entry: str) -> PairedDifference | None:
-        """Actor minus target of one entry."""
-        actor, target = self.of(entry, ACTOR), self.of(entry, TARGET)
-        if (
-            actor is None
-            or target is None
-            or self.values[entry, ACTOR].keys() != self.values[entry, TARGET].keys()
-        ):
-            return None
-        return paired_differences([difference(actor, target)], len(self.positions), self.plan)[0]
+    def gaps(self, members: Sequence[BoardEntry]) -> dict[str, PairedDifference]:
+        """Actor minus target by entry, of those that have both on the same expressions."""
+        found = []
+        for one in members:
+            entry = one.entry.id
+            actor, target = self.of(entry, ACTOR), self.of(entry, TARGET)
+            keys = [self.values.get((entry, name), {}).keys() for name in (ACTOR, TARGET)]
+            if actor is not None and target is not None and keys[0] == keys[1]:
+                found.append((entry, difference(actor, target)))
+        gaps: dict[str, PairedDifference] = {}
+        for start in range(0, len(found), COMPARED_AT_ONCE):
+            some = found[start : start + COMPARED_AT_ONCE]
+            judged = paired_differences([made for _, made in some], len(self.positions), self.plan)
+            gaps.update(zip((entry for entry, _ in some), judged, strict=True))
+        return gaps
 
 
 def _row(
-    one: BoardEntry, names: Sequence[str], found: Mapping[str, Mapping[str, Place]], samples: _Samples
+    one: BoardEntry,
+    names: Sequence[str],
+    found: Mapping[str, Mapping[str, Place]],
+    gap: PairedDifference | None,
 ) -> Row:
     errors = one.result.role_errors if one.result else None
     return Row(
         one,
         sanity_words(one.entry),
         {name: _score(one, name, found[name].get(one.entry.id)) for name in names},
-        samples.gap(one.entry.id),
+        gap,
         errors.role_swap if errors else None,
         f"{file_name(one.folder)}--{one.entry.id}",
     )
@@ -210,7 +220,8 @@ def _score(one: BoardEntry, name: str, place: Place | None) -> Score:
 def lone_row(one: BoardEntry) -> Row:
     """An entry that is on no board, without places."""
     names = list(one.entry.protocols)
-    return _row(one, names, {name: {} for name in names}, _Samples([one]))
+    gaps = _Samples([one]).gaps([one])
+    return _row(one, names, {name: {} for name in names}, gaps.get(one.entry.id))
 
 
 def history(entries: Sequence[BoardEntry], of: BoardEntry) -> Iterator[BoardEntry]:
