@@ -60,6 +60,26 @@ def add_options(command: argparse.ArgumentParser) -> None:
     group.add_argument("--validation-clips", type=int, default=4, help="held-back clips (default: 4)")
 
 
+def refuse_options(recipe: Recipe, options: Any) -> None:
+    """Refuse what only these recipes understand where another recipe is trained.
+
+    Raises:
+        UsageError: naming the options.
+    """
+    empty = argparse.ArgumentParser(add_help=False)
+    add_options(empty)
+    usual = vars(empty.parse_args([]))
+    changed = [name for name, value in usual.items() if getattr(options, name) != value]
+    given = [f"--{name.replace('_', '-')}" for name in changed]
+    if given:
+        raise UsageError(
+            f"the recipe {recipe.name} is trained in stages and does not know these options",
+            where="command line",
+            found=" ".join(given),
+            fix="leave them out, or choose a recipe such as reviosa_1b_tiny",
+        )
+
+
 POSITIVE = (
     *("steps", "videos_per_step", "videos_per_pass"),
     *("save_every", "checkpoint_every", "validate_every", "validation_clips"),

@@ -32,7 +32,7 @@ from benchmark.errors import OutputError, UsageError
 from benchmark.provenance import collect
 from reference_model.config import StageConfig, StageKind
 from reference_model.environment import require_packages
-from reference_model.full_command import add_options, run_full
+from reference_model.full_command import add_options, refuse_options, run_full
 from reference_model.recipes import find_recipe, with_scaled_steps
 from reference_model.training_data import draw_batch, open_source
 from reference_model.training_run import (
@@ -187,6 +187,7 @@ def main(arguments: Sequence[str]) -> int:
     folder = options.output or Path("runs") / recipe.name
     if recipe.training.tuning is not None:
         return run_full(recipe, folder, options, arguments)
+    refuse_options(recipe, options)
     recipe = with_scaled_steps(recipe, options.steps_scale)
     if not options.resume and (folder / STATE_FILE).exists():
         raise OutputError(

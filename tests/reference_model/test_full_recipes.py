@@ -16,7 +16,7 @@ from reference_model.full_recipes import ABLATIONS, CHATS, FULL_RECIPES, SIZES, 
 from reference_model.full_training import Schedule, train_all
 from reference_model.recipes import find_recipe
 from reference_model.released_recipes import TEMPLATES
-from reference_model.train import build_parser
+from reference_model.train import build_parser, main
 from reference_model.tuning_config import Precision, TurnLayout
 from reference_model.tuning_run import learning_rate, total_steps
 from tests.reference_model.small_tuning import small_session, small_tuning, write_clips
@@ -96,6 +96,12 @@ def test_the_command_line_changes_a_recipe():
     assert (tuning.videos_per_pass, tuning.checkpoint_activations) == (4, False)
     with pytest.raises(UsageError, match="not a positive number"):
         chosen_recipe(recipe, build_parser().parse_args(["--steps", "0"]))
+
+
+def test_options_of_fine_tuning_are_refused_for_a_recipe_with_stages(tmp_path):
+    words = ["--recipe", "tiny", "--output", str(tmp_path), "--aml-layout", "official", "--steps", "3"]
+    with pytest.raises(UsageError, match=r"tiny is trained in stages.*--steps --aml-layout"):
+        main(words)
 
 
 @pytest.mark.parametrize("name", [one for one in FULL_RECIPES if "_tiny" in one])
