@@ -11,6 +11,7 @@ from reference_model.checkpoint import load_checkpoint
 from reference_model.full_training import Schedule, save_state, train_all, train_step
 from reference_model.lora import trained_parameters
 from reference_model.training_run import STATE_FILE
+from reference_model.tuning_config import Precision
 from reference_model.tuning_run import load_progress
 from reference_model.tuning_session import passes_of, restore_tensors, state_tensors
 from tests.reference_model.small_tuning import small_session, small_tuning, write_clips
@@ -91,6 +92,20 @@ def test_the_command_trains_resumes_and_leaves_a_model(tmp_path, clips, capsys):
     with pytest.raises(UsageError, match="another number of steps"):
         train.main([*words, "--steps", "3", "--resume"])
     assert train.main([*words, "--steps", "2", "--resume"]) == 0
+
+
+@pytest.mark.parametrize("name", ["reviosa_1b_tiny", "reviosa_qwen2_5_vl_3b_tiny"])
+def test_bfloat16_trains_saves_and_validates(tmp_path, clips, capfd, name):
+    """What a GPU does, here on a CPU, which the command refuses: it would take for ever at full size."""
+    recipe = small_tuning(name, precision=Precision.BFLOAT16, videos_per_step=1)
+    session = small_session(clips, recipe, steps=2)
+    kinds = {one.requires_grad: one.dtype for one in session.room.parameters()}
+    assert kinds == {True: torch.float32, False: torch.bfloat16}
+    watching = Schedule(tmp_path, validate_every=2, validation_clips=1, show=False, tensorboard=False)
+    train_all(session, watching, {})
+    assert len(session.progress.curve) == 2 and not session.progress.left_out
+    assert "step 2: actor J&F" in capfd.readouterr().err
+    assert load_checkpoint(tmp_path).stored_type is torch.bfloat16
 
 
 def logged(folder):
