@@ -215,7 +215,7 @@ def usable_processors() -> int:
 @cache
 def _say_once_that_it_is_slower() -> None:
     _LOG.warning(
-        "the compiled metric core is not there (%s); counting with NumPy, the same numbers about 20 times "
+        "the compiled metric core is not there (%s); counting with NumPy, the same numbers about 40 times "
         "slower. A C compiler at installation brings it back.",
         compiled_engine.MISSING_REASON,
     )

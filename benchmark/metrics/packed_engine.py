@@ -1,6 +1,6 @@
 """The six integers from run-length text with NumPy alone: bit-packed lines, no compiler needed.
 
-The fallback of `compiled_engine`; it returns the same integers and is some 20 times slower than it.
+The fallback of `compiled_engine`; it returns the same integers and is some 40 times slower than it.
 
 COCO text runs down the columns, and neither the boundary rule nor the disk changes when a frame is
 transposed, so a *line* here is an image column: its pixels are the bits of a few 64-bit words. The truth
