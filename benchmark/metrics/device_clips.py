@@ -18,10 +18,6 @@ The `torch` form needs some 12 times as much beside the masks, the `triton` form
 """
 
 
-FRAME_BYTES = 2 * 8
-"""For each word of a frame: truth and prediction."""
-
-
 class TensorPair(NamedTuple):
     """Truth and prediction of one clip: two (T, H, W) tensors of one size on one device."""
 
@@ -47,11 +43,6 @@ class Piece(NamedTuple):
 
     masks: TensorPair
     size: Size
-
-
-def frames_at_once(size: Size) -> int:
-    """Frames of a size that fill a chunk."""
-    return max(1, CHUNK_BYTES // (FRAME_BYTES * size.words))
 
 
 def check_pair(pair: TensorPair, where: str) -> None:
@@ -108,7 +99,7 @@ def chunks(pairs: Sequence[TensorPair], radii: Sequence[int]) -> Iterator[list[P
     for pair, radius in zip(pairs, radii, strict=True):
         length, height, width = pair.truth.shape
         size, first = Size(height, width, radius), 0
-        frame_bytes = FRAME_BYTES * size.words
+        frame_bytes = 2 * 8 * size.words
         while first < length:
             taken = min(length - first, max(room // frame_bytes, 0 if chunk else 1))
             if taken:

@@ -19,23 +19,8 @@ from numpy.typing import NDArray
 from benchmark.errors import EnvironmentProblem, MaskError
 from benchmark.metrics import device_clips, packed_tensors
 from benchmark.metrics.definition import COLUMNS, Counts
-from benchmark.metrics.device_clips import (
-    Size,
-    TensorPair,
-    check_dtype,
-    check_pair,
-    chunks,
-    radii_of,
-    rounded,
-)
-from benchmark.metrics.device_launches import (
-    AREAS,
-    count_chunks,
-    count_prepared,
-    fits,
-    upload,
-    uses_triton,
-)
+from benchmark.metrics.device_clips import TensorPair, check_dtype, check_pair, chunks, radii_of, rounded
+from benchmark.metrics.device_launches import count_lines, pack, upload
 from benchmark.metrics.packed_tensors import Outlined
 
 if TYPE_CHECKING:
@@ -146,6 +131,8 @@ def batch_counts(
     Args and Raises: as `tensor_counts`; `radius` may also name one tolerance for each clip, and a message
     names the clip by its position.
     """
+    import torch
+
     for index, pair in enumerate(pairs):
         check_pair(pair, f"clip {index}" if len(pairs) > 1 else "")
     if not pairs:
@@ -156,26 +143,27 @@ def batch_counts(
         raise MaskError(
             "masks of one batch must be on one device", found=", ".join(sorted(map(str, devices)))
         )
-    frames = sum(len(pair.truth) for pair in pairs)
-    return _counted(count_chunks(chunks(pairs, radii), frames, threshold, form))
-
-
-def _counted(rows: Tensor) -> DeviceCounts:
-    return DeviceCounts(rows[:, : len(COLUMNS)], rows[:, len(COLUMNS)], rows[:, AREAS:] > 0)
+    counts, unclear = [], []
+    for chunk in chunks(pairs, radii):
+        truth, predicted = (pack(chunk, side, threshold, form) for side in (0, 1))
+        sizes = [size for piece in chunk for size in [piece.size] * len(piece.masks.truth)]
+        counts.append(count_lines(truth.words, predicted.words, sizes, form))
+        unclear.append(torch.stack((truth.unclear, predicted.unclear), dim=1))
+    columns = torch.cat(counts)
+    return DeviceCounts(columns[:, :-1], columns[:, -1], torch.cat(unclear))
 
 
 @dataclass(frozen=True)
 class PreparedTruth:
-    """A truth track that many predictions are counted against: what can be done once has been.
+    """A truth track that many predictions are counted against: packed, bounded and dilated once.
 
-    Holds the packed truth on its device, one bit a pixel, for the whole clip; for the torch form also its
-    boundary and what that reaches, three bits a pixel.
+    Holds three bits a pixel on the truth's device, for the whole clip.
     """
 
-    words: Tensor
-    outlined: Outlined | None
+    outlined: Outlined
     unclear: Tensor
-    size: Size
+    bits: int
+    radius: int
 
     def counts(self, predicted: Tensor, *, threshold: float = 0.0) -> DeviceCounts:
         """The six integers of every frame of a prediction of the same shape, as `tensor_counts`.
@@ -183,37 +171,32 @@ class PreparedTruth:
         Raises:
             MaskError: when the prediction's shape or device is another, or it holds another dtype.
         """
-        shape = (self.words.shape[0], self.size.lines, self.size.bits)
-        if tuple(predicted.shape) != shape or predicted.device != self.words.device:
+        import torch
+
+        words = self.outlined.words
+        shape = (words.shape[0], words.shape[1], self.bits)
+        if tuple(predicted.shape) != shape or predicted.device != words.device:
             raise MaskError(
                 "prediction and truth differ in shape or device",
-                expected=f"{shape} on {self.words.device} as in the truth",
+                expected=f"{shape} on {words.device} as in the truth",
                 found=f"{tuple(predicted.shape)} on {predicted.device}",
             )
         check_dtype(predicted, "prediction", "")
-        rows = count_prepared(self.words, self.outlined, predicted, self.size, threshold)
-        rows[:, AREAS] |= self.unclear
-        return _counted(rows)
+        packed = packed_tensors.pack(predicted, rounded(threshold, predicted))
+        theirs = packed_tensors.outlined(packed.words, self.bits, self.radius)
+        columns = packed_tensors.count_outlined(self.outlined, theirs)
+        unclear = torch.stack((self.unclear, packed.unclear), dim=1)
+        return DeviceCounts(columns[:, :-1], columns[:, -1], unclear)
 
 
-def prepare_truth(
-    truth: Tensor, *, radius: int | None = None, threshold: float = 0.0, form: str = "auto"
-) -> PreparedTruth:
-    """Do the truth's part of the counting of a (T, H, W) tensor once.
+def prepare_truth(truth: Tensor, *, radius: int | None = None, threshold: float = 0.0) -> PreparedTruth:
+    """Do the truth's part of the counting of a (T, H, W) tensor once; the `torch` form.
 
     Args and Raises: as `tensor_counts`.
     """
-    import torch
-
     check_pair(TensorPair(truth, truth), "")
-    _, height, width = truth.shape
-    size = Size(height, width, radii_of([TensorPair(truth, truth)], radius)[0])
-    parts = [
-        packed_tensors.pack(part, rounded(threshold, truth))
-        for part in truth.split(device_clips.frames_at_once(size))
-    ]
-    words = torch.cat([part.words for part in parts])
-    unclear = torch.cat([part.unclear for part in parts])
-    if uses_triton(truth, form) and fits(size, 4):
-        return PreparedTruth(words, None, unclear, size)
-    return PreparedTruth(words, packed_tensors.outlined(words, size.bits, size.radius), unclear, size)
+    radii = radii_of([TensorPair(truth, truth)], radius)
+    packed = packed_tensors.pack(truth, rounded(threshold, truth))
+    bits = int(truth.shape[2])
+    outlined = packed_tensors.outlined(packed.words, bits, radii[0])
+    return PreparedTruth(outlined, packed.unclear, bits, radii[0])

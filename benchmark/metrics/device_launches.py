@@ -1,21 +1,17 @@
-"""Counting pieces of clips on a device by one of two forms, the kernels of `triton_kernels` or plain torch.
+"""Packing and counting on a device by one of two forms, the kernels of `triton_kernels` or plain torch.
 
     forms        `triton`   the kernels; CUDA (or Triton's interpreter)
                  `torch`    the packed form of `packed_tensors`; any device
                  `auto`     `triton` on CUDA where Triton is installed, else `torch`
 
-Both give the same integers. The kernels take all pieces of a chunk in one launch for each combination of
-dtypes, and one more for each half of the tolerances; what they need to know of the pieces travels in one
-small table.
+Both give the same integers.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -24,59 +20,27 @@ from numpy.typing import NDArray
 from benchmark.errors import EnvironmentProblem, UsageError
 from benchmark.metrics import packed_tensors
 from benchmark.metrics.definition import COLUMNS
-from benchmark.metrics.device_clips import Piece, Size, frames_at_once, rounded
+from benchmark.metrics.device_clips import Piece, Size, rounded
 from benchmark.metrics.packed_engine import widening_steps
-from benchmark.metrics.packed_tensors import Outlined
+from benchmark.metrics.packed_tensors import Packed
 
 if TYPE_CHECKING:
-    from torch import Tensor, device, dtype
+    from torch import Tensor, device
 
 FORMS = ("auto", "triton", "torch")
-AREAS = len(COLUMNS) + 1
-VECTOR_BYTES = 16
-WORD_BITS = 32
-LARGEST_FRAME = 1 << 30
-"""Bytes of a frame up to which the kernels count them in 32 bits."""
 
 
-class Launch(NamedTuple):
-    """How the work is cut up; see `triton_kernels`. Changes the speed and nothing else."""
+def pack(chunk: Sequence[Piece], side: int, threshold: float, form: str) -> Packed:
+    import torch
 
-    rows: int = 16
-    block: int = 128
-    warps: int = 4
-    strips: int = 8
-    match_warps: int = 4
-    match_programs: int = 16  # for each multiprocessor, at most
-    unrolled: int = 18  # up to this tolerance the disk is unrolled, where a chunk has only one
-
-
-LAUNCH = Launch()
-INTERPRETED = Launch(rows=16, block=1024, strips=64)  # Triton's interpreter pays for each program
-
-
-class Source(NamedTuple):
-    """One side of a piece as the kernels read it.
-
-    `memory` keeps `address` alive. The rest says how values become bits, see `triton_kernels`.
-    """
-
-    memory: Tensor
-    address: int
-    frame_bytes: int
-    kind: int
-    below_zero: bool = False
-    above: int = 0
-    nan_above: int = 0
-
-
-class Part(NamedTuple):
-    """A piece as the kernels read it."""
-
-    truth: Source
-    predicted: Source
-    size: Size
-    frames: int
+    words, unclear = [], []
+    for piece in chunk:
+        masks = piece.masks[side]
+        pack = _launch_pack if uses_triton(masks, form) else packed_tensors.pack
+        packed = pack(masks, rounded(threshold, masks))
+        words.append(packed.words.flatten())
+        unclear.append(packed.unclear)
+    return Packed(torch.cat(words), torch.cat(unclear))
 
 
 def uses_triton(masks: Tensor, form: str) -> bool:
@@ -106,288 +70,155 @@ def uses_triton(masks: Tensor, form: str) -> bool:
     return True
 
 
-def count_chunks(chunks: Iterable[Sequence[Piece]], frames: int, threshold: float, form: str) -> Tensor:
-    """Rows (N, 9) of `frames` frames: the six integers, the truth's area, and whether each side holds NaN."""
-    rows, first = None, 0
-    for chunk in chunks:
-        if rows is None:
-            rows = empty_rows(frames, chunk[0].masks.truth.device)
-        last = first + sum(len(piece.masks.truth) for piece in chunk)
-        if uses_triton(chunk[0].masks.truth, form) and all(fits(piece.size, 4) for piece in chunk):
-            launch([_part(piece, threshold) for piece in chunk], rows[first:last])
-        else:
-            for piece in chunk:
-                end = first + len(piece.masks.truth)
-                packed = [packed_tensors.pack(masks, rounded(threshold, masks)) for masks in piece.masks]
-                sides = (
-                    packed_tensors.outlined(side.words, piece.size.bits, piece.size.radius) for side in packed
-                )
-                rows[first:end, :AREAS] = packed_tensors.count_outlined(*sides)
-                for side, column in zip(packed, (AREAS, AREAS + 1), strict=True):
-                    rows[first:end, column] = side.unclear
-                first = end
-        first = last
-    assert rows is not None
-    return rows
-
-
-def _part(piece: Piece, threshold: float) -> Part:
-    truth, predicted = (source(masks, rounded(threshold, masks)) for masks in piece.masks)
-    return Part(truth, predicted, piece.size, len(piece.masks.truth))
-
-
-def count_words(truth: Tensor, predictions: Iterable[Tensor], size: Size, form: str) -> Iterator[Tensor]:
-    """The six integers (N, 6) for each prediction, all as packed words (N, L, K) of `packed_tensors`.
-
-    The torch form bounds and dilates the truth once; for the kernels that costs less than fetching it would.
-    """
-    if uses_triton(truth, form) and fits(size, 1):
-        ours = words_source(truth)
-        for predicted in predictions:
-            rows = empty_rows(len(truth), truth.device)
-            launch([Part(ours, words_source(predicted), size, len(truth))], rows)
-            yield rows[:, : len(COLUMNS)]
-        return
-    outlined = packed_tensors.outlined(truth, size.bits, size.radius)
-    for predicted in predictions:
-        theirs = packed_tensors.outlined(predicted, size.bits, size.radius)
-        yield packed_tensors.count_outlined(outlined, theirs)[:, : len(COLUMNS)]
-
-
-def count_prepared(
-    words: Tensor, outlined: Outlined | None, predicted: Tensor, size: Size, threshold: float
-) -> Tensor:
-    """Rows of `count_chunks` for a truth of packed words; by the kernels where it was not outlined."""
-    rows, bound = empty_rows(len(words), words.device), rounded(threshold, predicted)
-    step = frames_at_once(size)
-    for first in range(0, len(words), step):
-        part = slice(first, first + step)
-        if outlined is None:
-            ours, theirs = words_source(words[part]), source(predicted[part], bound)
-            launch([Part(ours, theirs, size, len(words[part]))], rows[part])
-        else:
-            packed = packed_tensors.pack(predicted[part], bound)
-            reached = packed_tensors.outlined(packed.words, size.bits, size.radius)
-            of_truth = Outlined(*(side[part] for side in outlined))
-            rows[part, :AREAS] = packed_tensors.count_outlined(of_truth, reached)
-            rows[part, AREAS + 1] = packed.unclear
-    return rows
-
-
-def empty_rows(frames: int, where: device) -> Tensor:
-    """Rows of zeros for `launch` to add to."""
-    import torch
-
-    return torch.zeros((frames, AREAS + 2), dtype=torch.int64, device=where)
-
-
-def fits(size: Size, item: int) -> bool:
-    """Whether the kernels can count frames of this size and tolerance, with values of `item` bytes."""
-    from benchmark.metrics import triton_kernels
-
-    return bool(size.radius <= triton_kernels.MAX_RADIUS) and size.lines * size.bits * item <= LARGEST_FRAME
-
-
-def source(masks: Tensor, threshold: float) -> Source:
-    """Masks (T, H, W) for the kernels, where they lie; copied if they do not fill whole vectors of bytes."""
+def _launch_pack(masks: Tensor, threshold: float) -> Packed:
     import torch
 
     from benchmark.metrics import triton_kernels
 
-    if masks.dtype is torch.float64:
-        sides = torch.where(masks > threshold, 1.0, -1.0)
-        masks, threshold = torch.where(masks.isnan(), masks, sides).bfloat16(), 0.0
-    masks = masks.contiguous()
-    item = masks.element_size()
-    memory, size = masks, masks.numel() * item
-    if masks.data_ptr() % VECTOR_BYTES or size % VECTOR_BYTES:
-        memory = torch.zeros(-(-size // VECTOR_BYTES) * VECTOR_BYTES, dtype=torch.uint8, device=masks.device)
-        memory[:size] = masks.view(-1).view(torch.uint8)
-    address = memory.data_ptr()
-    frame_bytes = masks.shape[1] * masks.shape[2] * item
-    if not masks.dtype.is_floating_point:
-        kind = triton_kernels.BOOLS if masks.dtype is torch.bool else triton_kernels.BYTES
-        return Source(memory, address, frame_bytes, kind.value)
-    kind = triton_kernels.HALVES if item == 2 else triton_kernels.FLOATS
-    return Source(memory, address, frame_bytes, kind.value, *_comparison(masks.dtype, threshold))
-
-
-def words_source(words: Tensor) -> Source:
-    """Packed words (N, L, K) of `packed_tensors` for the kernels."""
-    from benchmark.metrics import triton_kernels
-
-    words = words.contiguous()
-    return Source(words, words.data_ptr(), 8 * words[0].numel(), triton_kernels.WORDS.value)
-
-
-class Comparison(NamedTuple):
-    """`above` and `nan_above` of `triton_kernels._marks`, and whether the threshold is below zero."""
-
-    below_zero: bool
-    above: int
-    nan_above: int
-
-
-@cache
-def _comparison(kind: dtype, threshold: float) -> Comparison:
-    import torch
-
-    width = 8 * int(kind.itemsize)
-    as_integer = torch.int16 if width == 16 else torch.int32
-
-    def magnitude(value: float) -> int:
-        pattern = int(torch.tensor(abs(value), dtype=kind).view(as_integer))
-        return pattern & ((1 << (width - 1)) - 1)
-
-    twice = 0x10001 if width == 16 else 1
-    largest, below_zero = (1 << (width - 1)) - 1, threshold < 0
-    above = largest - magnitude(threshold) + int(below_zero)
-    return Comparison(below_zero, above * twice, (largest - magnitude(float("inf"))) * twice)
-
-
-def launch(parts: Sequence[Part], rows: Tensor) -> None:
-    """Add the counts of the frames of all parts to `rows`, one part after another, by the kernels."""
-    import torch
-
-    from benchmark.metrics import triton_kernels
-
-    where = rows.device
-    cut = LAUNCH if rows.is_cuda else INTERPRETED
-    plan = _planned(parts, cut)
-    if not plan.programs:
-        return
-    lists = len(plan.radii)
-    maps = torch.empty(plan.map_words, dtype=torch.int32, device=where)
-    maps[: plan.head].zero_()  # also the lengths of the lists of strips, which lie there
-    strips = torch.empty(8 * cut.block * plan.programs, dtype=torch.int32, device=where)
-    table = upload(plan.table, where)
-    for first, last, truth, predicted in plan.groups:
-        triton_kernels.outline[(last - first,)](
-            table,
-            plan.programs_at,
-            plan.lists_at,
-            first,
-            plan.guard_words,
-            plan.guard_bands,
-            maps,
-            rows,
-            strips,
-            maps,
-            truth.above,
-            truth.nan_above,
-            predicted.above,
-            predicted.nan_above,
-            TRUTH_KIND=truth.kind,
-            TRUTH_BELOW_ZERO=truth.below_zero,
-            PREDICTED_KIND=predicted.kind,
-            PREDICTED_BELOW_ZERO=predicted.below_zero,
-            ROWS=cut.rows,
-            BLOCK=cut.block,
-            num_warps=cut.warps,
+    if masks.dtype is torch.float64:  # kernel arguments have 32 bits, too few for its threshold
+        unclear = torch.isnan(masks).flatten(1).any(dim=1)
+        return _launch_pack(masks > threshold, 0.0)._replace(unclear=unclear)
+    frames, lines, bits = masks.shape
+    halves = 2 * ((bits + 63) // 64)
+    words = torch.empty(frames * lines * halves // 2, dtype=torch.int64, device=masks.device)
+    unclear = torch.zeros(frames, dtype=torch.int32, device=masks.device)
+    total, block = frames * lines * halves, block_words(masks, 64)
+    grid = ((total + block - 1) // block,)
+    if not total:
+        return Packed(words, unclear.bool())
+    aligned = masks.is_contiguous() and bits % 4 == 0 and masks.data_ptr() % 4 == 0
+    if aligned and not masks.dtype.is_floating_point:
+        triton_kernels.pack_bytes[grid](
+            masks.view(torch.uint8).view(torch.int32),
+            words.view(torch.int32),
+            total,
+            bits // 4,
+            halves,
+            ZERO_OR_ONE=masks.dtype is torch.bool,
+            BLOCK=block,
         )
-    most = -(-2 * cut.block * plan.programs // cut.strips)
-    programs = min(most, cut.match_programs * _multiprocessors(where))
-    narrow = sum(radius <= WORD_BITS for radius in plan.radii)
-    for first, last in ((0, narrow), (narrow, lists)):
-        if first < last:
-            triton_kernels.match[(programs, last - first)](
-                table,
-                plan.lists_at,
-                lists,
-                first,
-                maps,
-                rows,
-                strips,
-                maps,
-                PLAN=widening_steps(plan.radii[0]) if lists == 1 and plan.radii[0] <= cut.unrolled else None,
-                WIDE=first >= narrow,
-                ROWS=cut.rows,
-                STRIPS=cut.strips,
-                num_warps=cut.match_warps,
-            )
+    else:
+        triton_kernels.pack_values[grid](
+            masks.view(torch.uint8) if masks.dtype is torch.bool else masks,
+            words.view(torch.int32),
+            unclear,
+            *masks.stride(),
+            total,
+            lines,
+            bits,
+            halves,
+            threshold,
+            IS_FLOAT=masks.dtype.is_floating_point,
+            BLOCK=block,
+        )
+    return Packed(words, unclear.bool())
 
 
-class Planned(NamedTuple):
-    """What the kernels must know of the parts: one table, and where things lie in it and in the maps."""
+def count_lines(truth: Tensor, predicted: Tensor, sizes: Sequence[Size], form: str) -> Tensor:
+    """Counts and truth areas (N, 7) of packed frames that lie one behind the other, one size each."""
+    import torch
 
-    table: NDArray[np.int64]
-    programs_at: int
-    lists_at: int
-    groups: list[tuple[int, int, Source, Source]]
-    """First and last program of the parts of the same dtypes."""
-    radii: list[int]
-    programs: int
-    map_words: int
-    head: int
-    guard_words: int
-    guard_bands: int
+    if uses_triton(truth, form):
+        from benchmark.metrics import triton_kernels
+
+        if all(size.radius <= triton_kernels.MAX_RADIUS for size in sizes):
+            return _launch_count(truth, predicted, sizes)
+    parts = [torch.zeros((0, len(COLUMNS) + 1), dtype=torch.int64, device=truth.device)]
+    place = first = 0
+    while first < len(sizes):
+        size, last = sizes[first], first
+        while last < len(sizes) and sizes[last] == size:
+            last += 1
+        end = place + (last - first) * size.words
+        shape = (last - first, size.lines, -1)
+        views = [words[place:end].view(shape) for words in (truth, predicted)]
+        ours, theirs = (packed_tensors.outlined(view, size.bits, size.radius) for view in views)
+        parts.append(packed_tensors.count_outlined(ours, theirs))
+        place, first = end, last
+    return torch.cat(parts)
 
 
-def _planned(parts: Sequence[Part], cut: Launch) -> Planned:
-    radii = sorted({part.size.radius for part in parts})
-    first_frames = list(accumulate((part.frames for part in parts), initial=0))
-    order = sorted(range(len(parts)), key=lambda index: (parts[index].truth[3:], parts[index].predicted[3:]))
-    guard_words, guard_bands = -(-radii[-1] // WORD_BITS), -(-radii[-1] // cut.rows)
-    bands = [-(-part.size.lines // cut.rows) + guard_bands for part in parts]
-    zeros = (guard_words * max(bands) + guard_bands) * cut.rows  # in the way of the first map's guards
-    head = -(-len(radii) // cut.rows) * cut.rows + zeros
-    pieces: list[int] = []
-    groups: list[tuple[int, int, Source, Source]] = []
-    taken = [0] * len(radii)
-    owners = []
-    programs, map_words = 0, head
-    for place, index in enumerate(order):
-        truth, predicted, size, frames = parts[index]
-        strips = (-(-size.bits // WORD_BITS) + guard_words) * bands[index]
-        each = -(-strips // cut.block)
-        for side in (truth, predicted):
-            pieces += (side.address, side.address + frames * side.frame_bytes, side.frame_bytes)
-        which = bisect_left(radii, size.radius)
-        pieces += (size.lines, size.bits, programs, each, first_frames[index], map_words, which)
-        last = programs + frames * each
-        if groups and groups[-1][2][3:] == truth[3:] and groups[-1][3][3:] == predicted[3:]:
-            groups[-1] = (groups[-1][0], last, *groups[-1][2:])
-        elif frames:
-            groups.append((programs, last, truth, predicted))
-        owners.append(np.full(last - programs, place))
-        taken[which] += last - programs
-        programs = last
-        map_words += 2 * frames * strips * cut.rows
-    starts = [2 * cut.block * before for before in accumulate(taken[:-1], initial=0)]
-    lists = _lists(starts, radii, len(pieces))
-    table = np.concatenate((np.array(pieces + lists, np.int64), *owners))
-    programs_at = len(pieces) + len(lists)
-    return Planned(
-        table, programs_at, len(pieces), groups, radii, programs, map_words, head, guard_words, guard_bands
+def count_group(
+    truth: Tensor, predictions: Iterable[Tensor], size: Size, frames: int, form: str
+) -> Iterator[Tensor]:
+    """`count_lines` of several predictions of one truth track, all of one size.
+
+    The torch form bounds and dilates the truth once; the kernels do that in registers, where it costs less
+    than fetching it would.
+    """
+    sizes = [size] * frames
+    if uses_triton(truth, form):
+        yield from (count_lines(truth, predicted, sizes, form) for predicted in predictions)
+        return
+    shape = (frames, size.lines, -1)
+    ours = packed_tensors.outlined(truth.view(shape), size.bits, size.radius)
+    for predicted in predictions:
+        theirs = packed_tensors.outlined(predicted.view(shape), size.bits, size.radius)
+        yield packed_tensors.count_outlined(ours, theirs)
+
+
+def _launch_count(truth: Tensor, predicted: Tensor, sizes: Sequence[Size]) -> Tensor:
+    import torch
+
+    from benchmark.metrics import triton_kernels
+
+    counts = torch.zeros((len(sizes), len(COLUMNS) + 1), dtype=torch.int32, device=truth.device)
+    if not sizes:
+        return counts.long()
+    block = block_words(truth, 128)
+    words = np.array([size.words for size in sizes])
+    tiles = -(-words // block)
+    radii = sorted({size.radius for size in sizes})
+    disks = disk_tables(tuple(radii))
+    columns = np.array(sizes, np.int64)
+    host = (
+        np.repeat(np.arange(len(sizes)), tiles).astype(np.int32),
+        (np.cumsum(tiles) - tiles).astype(np.int32),
+        np.cumsum(words) - words,
+        *columns.T.astype(np.int32),
+        disks.start[np.searchsorted(radii, columns[:, 2])],
+        disks.plan,
+        disks.steps,
     )
+    device_tables = [upload(table, truth.device) for table in host]
+    grid = (int(tiles.sum()),)
+    triton_kernels.count_tiles[grid](truth, predicted, *device_tables, counts, BLOCK=block)
+    return counts.long()
 
 
-def _lists(starts: list[int], radii: list[int], base: int) -> list[int]:
-    """The part of the table behind `base` that `match` reads: starts, tolerances, plans, steps."""
-    plans_at = base + 3 * len(radii)
-    steps_at = plans_at + sum(radius + 2 for radius in radii)
-    where: list[int] = []
-    plans: list[int] = []
-    steps: list[int] = []
-    for radius in radii:
-        where.append(plans_at + len(plans))
-        for part in widening_steps(radius):
-            plans.append(steps_at + len(steps))
-            steps.extend(part)
-        plans.append(steps_at + len(steps))
-    return [*starts, *radii, *where, *plans, *steps]
+class DiskTables(NamedTuple):
+    """Disks of several radii as the kernels read them.
+
+    For the i-th radius, `steps[plan[start[i] + d] : plan[start[i] + d + 1]]` are the widening steps after
+    the lines at distance d.
+    """
+
+    start: NDArray[np.int32]
+    plan: NDArray[np.int32]
+    steps: NDArray[np.int32]
 
 
 @cache
-def _multiprocessors(where: device) -> int:
-    import torch
+def disk_tables(radii: tuple[int, ...]) -> DiskTables:
+    """The tables of ascending radii."""
+    start: list[int] = []
+    plan: list[int] = []
+    steps = [0]  # a table cannot be empty: step 0 is never read
+    for radius in radii:
+        start.append(len(plan))
+        for part in widening_steps(radius):
+            plan.append(len(steps))
+            steps.extend(part)
+        plan.append(len(steps))
+    return DiskTables(*(np.array(table, np.int32) for table in (start, plan, steps)))
 
-    return int(torch.cuda.get_device_properties(where).multi_processor_count) if where.type == "cuda" else 1
+
+def block_words(masks: Tensor, on_device: int) -> int:
+    """Words a program handles; Triton's interpreter pays per program, so it gets few large ones."""
+    return on_device if masks.is_cuda else 4096
 
 
 def upload(table: NDArray[np.generic], where: device) -> Tensor:
-    """An array on a device; nothing waits for the copy."""
     import torch
 
-    on_host = torch.from_numpy(np.ascontiguousarray(table))
-    return (on_host.pin_memory() if where.type == "cuda" else on_host).to(where, non_blocking=True)
+    return torch.from_numpy(np.ascontiguousarray(table)).to(where, non_blocking=True)

@@ -290,10 +290,9 @@ def test_logits_on_a_gpu(dtype: torch.dtype, threshold: float) -> None:
 def test_a_prepared_truth_on_a_gpu() -> None:
     truth, logits = logits_on_a_gpu(5)
     whole = tensor_counts(truth, logits)
-    for form in ("triton", "torch"):
-        counted = device_engine.prepare_truth(truth, form=form).counts(logits)
-        assert torch.equal(counted.counts, whole.counts)
-        assert torch.equal(counted.truth_areas, whole.truth_areas)
+    counted = device_engine.prepare_truth(truth).counts(logits)
+    assert torch.equal(counted.counts, whole.counts)
+    assert torch.equal(counted.truth_areas, whole.truth_areas)
 
 
 @on_gpu
