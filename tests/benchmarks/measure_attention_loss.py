@@ -23,6 +23,7 @@ in float32 take some 20 GB.
 from __future__ import annotations
 
 import argparse
+import gc
 import enum
 import math
 import statistics
@@ -249,6 +250,7 @@ def median_and_range(values: Sequence[float]) -> tuple[float, float, float]:
 def peak_bytes(case: Case, variant: Variant) -> int:
     """The most memory of a GPU that a step takes, weights and gradients included."""
     case.model.zero_grad(set_to_none=True)
+    gc.collect()  # graphs that were looked into for `held_bytes` hold themselves in cycles
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     step(case, variant)
