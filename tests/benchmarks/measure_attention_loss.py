@@ -23,8 +23,8 @@ in float32 take some 20 GB.
 from __future__ import annotations
 
 import argparse
-import gc
 import enum
+import gc
 import math
 import statistics
 import sys
