@@ -183,5 +183,12 @@ def test_without_a_folder_the_built_in_set_is_checked(
 def test_the_table_of_datasets(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 0
     rows = capsys.readouterr().out.splitlines()
-    assert [row.split()[0] for row in rows] == ["interrvos", "interrvos-new", "interrvos-synthetic"]
+    assert [row.split()[0] for row in rows] == [
+        "interrvos",
+        "interrvos-new",
+        "interrvos-synthetic",
+        "mevis",
+        "ref-youtube-vos",
+        "ref-davis17",
+    ]
     assert "--data-root DIR" in rows[0] and "built in" in rows[2]
