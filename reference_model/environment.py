@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 INSTALL = "pip install -c constraints.txt -e '.[models]'"
+INSTALL_TRAINING = "pip install -c constraints.txt -e '.[training]'"
 MINIMUM_TRANSFORMERS = (5, 3)  # 5.0 has a fault in Sam2Video's position encodings, 4.57 returns tuples
 
 
@@ -34,6 +35,20 @@ def require_packages() -> None:
     check_transformers_version(importlib.metadata.version("transformers"))
     if importlib.util.find_spec("torchvision") is not None:
         check_torchvision()
+
+
+def require_training_packages(tensorboard: bool = True) -> None:
+    """Check that the packages of the extra `training` are there; TensorBoard only where it is wanted.
+
+    Raises:
+        EnvironmentProblem: naming what is missing and how to install it.
+    """
+    wanted = ("peft", "accelerate", *(["tensorboard"] if tensorboard else []))
+    missing = [name for name in wanted if not importlib.util.find_spec(name)]
+    if missing:
+        raise EnvironmentProblem(
+            f"training at full size needs {', '.join(missing)}, which is not installed", fix=INSTALL_TRAINING
+        )
 
 
 def check_transformers_version(version: str) -> None:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from benchmark.errors import OutputError, UsageError
 from benchmark.provenance import collect
 from reference_model.config import AttentionLayout, Recipe, TargetNorm
+from reference_model.environment import require_training_packages
 from reference_model.full_recipes import (
     official_attention_layout,
     tuning_of,
     with_joint_mix,
     with_target_norm,
 )
-from reference_model.lora import require_training_packages
 from reference_model.tuning_config import Precision, TurnLayout
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ of the language model but the head; embeddings, head, both projectors and SAM2's
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from benchmark.errors import CheckpointError, EnvironmentProblem
+from benchmark.errors import CheckpointError
 from reference_model.released_weights import merge_lora
 from reference_model.tuning_config import LoraConfig
 
@@ -23,24 +22,9 @@ if TYPE_CHECKING:
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 ADAPTER = "default"
-INSTALL = "pip install -c constraints.txt -e '.[training]'"
 _LORA = re.compile(r"(?P<layer>.+)\.lora_(?P<side>[AB])\.default\.weight")
 WITHOUT_LOSS = ("iou_prediction_head", "pred_obj_score_head")
 """Parts of the mask decoder that no loss reaches; the official code trains them in name only."""
-
-
-def require_training_packages(tensorboard: bool = True) -> None:
-    """Check that the packages of the extra `training` are there; TensorBoard only where it is wanted.
-
-    Raises:
-        EnvironmentProblem: naming what is missing and how to install it.
-    """
-    wanted = ("peft", "accelerate", *(["tensorboard"] if tensorboard else []))
-    missing = [name for name in wanted if not importlib.util.find_spec(name)]
-    if missing:
-        raise EnvironmentProblem(
-            f"training at full size needs {', '.join(missing)}, which is not installed", fix=INSTALL
-        )
 
 
 def add_lora(model: Reviosa, config: LoraConfig) -> None:

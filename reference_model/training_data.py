@@ -14,20 +14,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from benchmark.datasets import Dataset
 from benchmark.errors import DatasetError
 from benchmark.masks import decode_track
 from reference_model.config import DataConfig, FrameConfig
 from reference_model.frame_choice import chosen_frames
-from reference_model.frame_pixels import normalised_frames
 from reference_model.prompts import NamedObject
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NOTHING = 255  # label of a pixel that belongs to no object
 MIRRORED = {"left": "right", "right": "left"}
@@ -174,6 +174,10 @@ def draw_batch(
     model and random others are taken, in temporal order. What is not wanted (`for_language`,
     `for_masks`) is left empty, since resizing costs time.
     """
+    import torch
+
+    from reference_model.frame_pixels import normalised_frames
+
     clips = [source.clip(index) for index in indices]
     clips = [clip.mirrored() if mirror and rng.random() < 0.5 else clip for clip in clips]
     shown = [language_frame_indices(len(clip.frames_THWC), config) for clip in clips]
@@ -200,6 +204,8 @@ def draw_batch(
 
 
 def _stacked(frames: Sequence[Tensor]) -> Tensor:
+    import torch
+
     return torch.stack(list(frames)) if frames else torch.zeros(0)
 
 

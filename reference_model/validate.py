@@ -128,12 +128,12 @@ def build_parser() -> Any:
 
 def main(arguments: Sequence[str]) -> int:
     """Validate a checkpoint and print the table."""
-    from reference_model.checkpoint import SHIPPED, read_recipe
-    from reference_model.predict import load_predictor
-
     options = build_parser().parse_args(arguments)
     require_packages()
     import torch
+
+    from reference_model.checkpoint import SHIPPED, read_recipe
+    from reference_model.predict import load_predictor
 
     torch.set_num_threads(1)
     predictor = load_predictor(options.checkpoint, options.device)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -54,3 +56,17 @@ def test_devices(monkeypatch):
         environment.torch_device("cuda")
     with pytest.raises(EnvironmentProblem, match="no such device"):
         environment.torch_device("gpu")
+
+
+@pytest.mark.parametrize(
+    "command", ["train", "validate", "predict", "convert", "ablate", "analyze_attention"]
+)
+def test_help_needs_no_torch(command: str) -> None:
+    """A command explains itself at once, also where torch is missing."""
+    program = (
+        f"import sys; sys.modules['torch'] = None; sys.argv = ['{command}', '--help']; "
+        f"import runpy; runpy.run_module('reference_model.{command}', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert f"reference_model.{command}" in done.stdout

@@ -8,6 +8,7 @@ import torch
 
 from benchmark.errors import DatasetError
 from reference_model.config import DataConfig, FrameConfig, FramePolicy
+from reference_model.frame_pixels import normalised_frames
 from reference_model.training_data import (
     DatasetClips,
     Epochs,
@@ -16,7 +17,6 @@ from reference_model.training_data import (
     language_frame_indices,
     mean_places,
     named_objects,
-    normalised_frames,
     open_source,
 )
 from tests.reference_model.mini_reviosa import ClipList, square_clip
