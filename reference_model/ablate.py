@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.command_line import parser, run_command, unknown_name
-from benchmark.errors import UsageError
 from benchmark.stored_files import write_atomically, write_json
 from reference_model.ablation_recipes import ROWS
 from reference_model.environment import require_packages
+from reference_model.option_bounds import require_at_least, require_scale, require_seed
 
 SUMMARY, TABLE, CHART = "ablation.json", "table.md", "ablation.png"
 PATIENCE = 10.0  # seconds that interrupted runs are given to store their state
@@ -85,10 +85,9 @@ def _check(options: Any, rows: Sequence[str]) -> None:
         if row not in ROWS:
             raise unknown_name("row", row, list(ROWS), "--rows")
     for flag, value in (("--seeds", options.seeds), ("--jobs", options.jobs), ("--limit", options.limit)):
-        if value is not None and value < 1:
-            raise UsageError("must be at least one", where=flag, found=str(value))
-    if not options.steps_scale > 0:
-        raise UsageError("steps must be positive", where="--steps-scale", found=str(options.steps_scale))
+        require_at_least(1, flag, value)
+    require_seed("--first-seed", options.first_seed)
+    require_scale("--steps-scale", options.steps_scale)
 
 
 def _finished(jobs: Sequence[Any], side_by_side: int) -> Iterator[Any]:

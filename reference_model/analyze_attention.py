@@ -37,6 +37,7 @@ from benchmark.provenance import collect
 from benchmark.stored_files import make_folder, write_atomically, write_json
 from benchmark.types import Role
 from reference_model.environment import require_packages
+from reference_model.option_bounds import require_at_least, require_seed
 
 if TYPE_CHECKING:
     from reference_model.attention_choice import Choice
@@ -145,11 +146,10 @@ def _check(options: Any) -> None:
     Raises:
         UsageError, OutputError.
     """
-    for flag, value in (("--clips", options.clips), ("--top-heads", options.top_heads)):
-        if value is not None and value < 1:
-            raise UsageError("must be at least one", where=flag, found=str(value))
-    if options.figures < 0:
-        raise UsageError("must not be negative", where="--figures", found=str(options.figures))
+    require_at_least(1, "--clips", options.clips)
+    require_at_least(1, "--top-heads", options.top_heads)
+    require_at_least(0, "--figures", options.figures)
+    require_seed("--seed", options.seed)
     if (options.output / SUMMARY).exists():
         raise OutputError(
             "there is an analysis in this folder", where=str(options.output), fix="choose another --output"

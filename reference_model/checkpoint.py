@@ -24,6 +24,7 @@ from reference_model.model import Reviosa
 from reference_model.tensor_files import write_tensors
 
 FORMAT = 1
+WEIGHTS_FILE = "model.safetensors"
 SHIPPED = Path(__file__).parent / "checkpoints" / "tiny"
 
 
@@ -77,7 +78,7 @@ def save_weights(
     """
     make_folder(folder)
     digest = weights_digest(weights)
-    write_tensors(folder / "model.safetensors", weights)
+    write_tensors(folder / WEIGHTS_FILE, weights)
     write_atomically(folder / "tokenizer.json", f"{tokenizer}\n".encode())
     written = {"format": FORMAT, "weights_digest": digest, "recipe": asdict(recipe), "training": dict(facts)}
     write_json(folder / "config.json", written)
@@ -105,8 +106,8 @@ def load_checkpoint(folder: Path) -> LoadedCheckpoint:
             "tokenizer cannot be read", where=str(path), found=str(error), fix="fetch the checkpoint again"
         ) from error
     model = Reviosa(recipe.model, tokenizer)
-    weights = read_tensors(folder / "model.safetensors")
-    fill_weights(model, weights, str(folder / "model.safetensors"))
+    weights = read_tensors(folder / WEIGHTS_FILE)
+    fill_weights(model, weights, str(folder / WEIGHTS_FILE))
     digest = weights_digest(weights)
     if digest != config["weights_digest"]:
         raise CheckpointError(

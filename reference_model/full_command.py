@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import OutputError, UsageError
+from benchmark.errors import UsageError
 from benchmark.provenance import collect
+from benchmark.stored_files import make_folder
 from reference_model.config import AttentionLayout, Recipe, TargetNorm
 from reference_model.environment import require_training_packages
 from reference_model.full_recipes import (
@@ -19,6 +20,7 @@ from reference_model.full_recipes import (
     with_joint_mix,
     with_target_norm,
 )
+from reference_model.option_bounds import refuse_taken_folder, require_at_least
 from reference_model.tuning_config import Precision, TurnLayout
 
 if TYPE_CHECKING:
@@ -90,13 +92,11 @@ def chosen_recipe(recipe: Recipe, options: Any) -> Recipe:
     """The recipe with what the command line changes.
 
     Raises:
-        UsageError: a number that must be positive is not.
+        UsageError: a number is too small.
     """
     for name in POSITIVE:
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            flag = f"--{name.replace('_', '-')}"
-            raise UsageError("not a positive number", where=flag, expected="1 or more", found=str(value))
+        require_at_least(1, f"--{name.replace('_', '-')}", getattr(options, name))
+    require_at_least(0, "--workers", options.workers)
     if options.joint:
         recipe = with_joint_mix(recipe)
     if options.aml_layout == AttentionLayout.OFFICIAL:
@@ -145,30 +145,30 @@ def prepare(recipe: Recipe, folder: Path, options: Any) -> tuple[Session, Schedu
     """The session of a command line, where it stopped if it is to be resumed.
 
     Raises:
-        OutputError: there is a training in the folder, and it is not to be resumed.
+        OutputError: there is a training or a model in the folder, and it is not to be resumed.
         UsageError: options that do not go together.
     """
+    from reference_model.checkpoint import WEIGHTS_FILE
     from reference_model.dataset_mix import open_parts
     from reference_model.deepspeed_state import load_folder
     from reference_model.full_training import Schedule
     from reference_model.starting_model import starting_model
     from reference_model.training_run import STATE_FILE
-    from reference_model.tuning_run import load_progress
+    from reference_model.tuning_run import load_progress, stored_seed
     from reference_model.tuning_session import make_accelerator, open_session, restore_tensors
 
-    if not options.resume and (folder / STATE_FILE).exists():
-        raise OutputError(
-            "there is a training in this folder",
-            where=str(folder),
-            fix="add --resume to go on with it, or choose another --output",
-        )
+    if options.resume:
+        # What is not trained comes from the seed, too, so the model must begin as that of the state did.
+        seed = stored_seed(folder, options.seed)
+    else:
+        seed = options.seed or 0
+        refuse_taken_folder(folder, STATE_FILE, WEIGHTS_FILE)
+        make_folder(folder)
     tuning = tuning_of(recipe)
     accelerator = make_accelerator(tuning.precision, options.device)
     parts = open_parts(tuning, options.data_root, options.text, recipe.training.data.held_back)
-    model, recipe = starting_model(recipe, options.seed, options.internvl, options.sam2)
-    session = open_session(
-        recipe, model, parts, options.seed, options.steps, accelerator, options.steps_scale
-    )
+    model, recipe = starting_model(recipe, seed, options.internvl, options.sam2)
+    session = open_session(recipe, model, parts, seed, options.steps, accelerator, options.steps_scale)
     if session.sharded and options.validate_every is not None:
         raise UsageError(
             "validation needs the whole model on one GPU, and here it is spread over several",
@@ -184,6 +184,7 @@ def prepare(recipe: Recipe, folder: Path, options: Any) -> tuple[Session, Schedu
                 where="--steps",
                 expected=str(session.progress.steps),
                 found=str(steps),
+                fix=f"add --steps {session.progress.steps}",
             )
         if session.deepspeed:
             load_folder(session, folder)

@@ -87,6 +87,8 @@ def main(arguments: Sequence[str]) -> int:
     from reference_model.overlay import check_output, frames_with_mask, write_overlay
 
     options = build_parser().parse_args(arguments)
+    if not options.expression.strip():
+        raise UsageError("there is no sentence to look for", where="--expression", found="no word")
     check_output(options.output)
     frames = open_frames(options.video)
     predictor = load_predictor(

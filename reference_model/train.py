@@ -28,11 +28,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.command_line import parser, run_command
-from benchmark.errors import OutputError, UsageError
 from benchmark.provenance import collect
+from benchmark.stored_files import make_folder
 from reference_model.config import StageConfig, StageKind
 from reference_model.environment import require_packages
 from reference_model.full_command import add_options, refuse_options, run_full
+from reference_model.option_bounds import refuse_taken_folder, require_at_least, require_scale, require_seed
 from reference_model.recipes import find_recipe, with_scaled_steps
 from reference_model.training_data import draw_batch, open_source
 from reference_model.training_run import (
@@ -163,7 +164,9 @@ def build_parser() -> Any:
     command.add_argument("--recipe", default="tiny", help="name of the recipe (default: tiny)")
     command.add_argument("--output", type=Path, help="folder of the run (default: runs/RECIPE)")
     command.add_argument("--data-root", type=Path, help="folder of a dataset on disk")
-    command.add_argument("--seed", type=int, default=0, help="seed of weights and data order (default: 0)")
+    command.add_argument(
+        "--seed", type=int, help="seed of weights and data order (default: 0; resumed: as it began)"
+    )
     command.add_argument("--steps-scale", type=float, default=1.0, help="multiply the steps of all stages")
     command.add_argument("--threads", type=int, default=1, help="CPU threads of torch (default: 1)")
     command.add_argument("--resume", action="store_true", help="go on with the run in OUTPUT")
@@ -174,12 +177,13 @@ def build_parser() -> Any:
 def main(arguments: Sequence[str]) -> int:
     """Train, saving a checkpoint after each stage."""
     options = build_parser().parse_args(arguments)
-    if not options.steps_scale > 0:
-        raise UsageError("steps must be positive", where="--steps-scale", found=str(options.steps_scale))
+    require_scale("--steps-scale", options.steps_scale)
+    require_seed("--seed", options.seed)
+    require_at_least(1, "--threads", options.threads)
     require_packages()
     import torch
 
-    from reference_model.checkpoint import save_checkpoint
+    from reference_model.checkpoint import WEIGHTS_FILE, save_checkpoint
 
     # More threads than free cores make every step many times slower; one suffices at this size.
     torch.set_num_threads(options.threads)
@@ -189,17 +193,14 @@ def main(arguments: Sequence[str]) -> int:
         return run_full(recipe, folder, options, arguments)
     refuse_options(recipe, options)
     recipe = with_scaled_steps(recipe, options.steps_scale)
-    if not options.resume and (folder / STATE_FILE).exists():
-        raise OutputError(
-            "there is a training in this folder",
-            where=str(folder),
-            fix="add --resume to go on with it, or choose another --output",
-        )
+    if not options.resume:
+        refuse_taken_folder(folder, STATE_FILE, WEIGHTS_FILE)
+        make_folder(folder)
     source = open_source(recipe.training.data, options.data_root)
     if options.resume:
-        run = restore_run(recipe, source, folder)
+        run = restore_run(recipe, source, folder, options.seed)
     else:
-        run = start_run(recipe, source, options.seed)
+        run = start_run(recipe, source, options.seed or 0)
     provenance = collect("reference_model.train", arguments, {"training": run.seed})
     provenance["threads"] = options.threads
     while not run.finished:

@@ -163,11 +163,31 @@ def save_state(run: Run, folder: Path) -> None:
     write_atomically(folder / CURVE_FILE, curve_csv(run.curve).encode())
 
 
-def restore_run(recipe: Recipe, source: ClipSource, folder: Path) -> Run:
-    """The run as `save_state` left it.
+def same_seed(stored: int, asked: int | None, path: Path) -> int:
+    """The seed of a training to resume.
 
     Raises:
-        CheckpointError: when there is no state, it is damaged, or it is of another recipe.
+        CheckpointError: another one was asked for.
+    """
+    if asked is not None and asked != stored:
+        raise CheckpointError(
+            "the training to resume has another seed",
+            where=str(path),
+            expected=f"--seed {stored}",
+            found=str(asked),
+            fix="leave out --seed, or choose another --output",
+        )
+    return stored
+
+
+def restore_run(recipe: Recipe, source: ClipSource, folder: Path, seed: int | None = None) -> Run:
+    """The run as `save_state` left it.
+
+    Args:
+        seed: what it must have begun with; `None`: whatever it was.
+
+    Raises:
+        CheckpointError: when there is no state, it is damaged, or it is of another recipe or seed.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -191,7 +211,7 @@ def restore_run(recipe: Recipe, source: ClipSource, folder: Path) -> Run:
             where=str(path),
             fix="give the same --recipe and --steps-scale, or another --output",
         )
-    run = start_run(recipe, source, facts["seed"])
+    run = start_run(recipe, source, same_seed(facts["seed"], seed, path))
     for name, module in _modules(run).items():
         own = {
             key.removeprefix(f"{name}."): one for key, one in tensors.items() if key.startswith(f"{name}.")

@@ -19,7 +19,7 @@ from benchmark.errors import CheckpointError, DatasetError
 from benchmark.stored_files import make_folder, write_atomically
 from reference_model.config import Recipe, from_mapping
 from reference_model.full_recipes import tuning_of
-from reference_model.training_run import CURVE_FILE, STATE_FILE, curve_csv
+from reference_model.training_run import CURVE_FILE, STATE_FILE, curve_csv, same_seed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -135,37 +135,58 @@ def save_progress(
     write_atomically(folder / CURVE_FILE, curve_csv(progress.curve).encode())
 
 
+def stored_seed(folder: Path, asked: int | None) -> int:
+    """The seed that the training in a folder began with.
+
+    Raises:
+        CheckpointError: when there is no training, its state is damaged, or another seed was asked for.
+    """
+    path = folder / STATE_FILE
+    facts, _ = _read_state(path, with_tensors=False)
+    return same_seed(facts["progress"].seed, asked, path)
+
+
 def load_progress(folder: Path, recipe: Recipe, samples: int) -> tuple[Progress, dict[str, Tensor]]:
     """The state as `save_progress` left it.
 
     Raises:
         CheckpointError: when there is none, it is damaged, or it is of another recipe or other data.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = folder / STATE_FILE
-    try:
-        with safe_open(path, "pt") as file:
-            facts = json.loads(file.metadata()["tuning"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        stored = from_mapping(Recipe, facts["recipe"], str(path))
-        progress = from_mapping_progress(facts["progress"])
-        stored_samples = int(facts["samples"])
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            "there is no training to resume", where=str(path), fix="leave out --resume"
-        ) from error
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError("training state is damaged", where=str(path), found=str(error)) from error
-    if stored != recipe or stored_samples != samples:
-        other = "another recipe" if stored != recipe else f"{stored_samples} samples, not {samples}"
+    facts, tensors = _read_state(path, with_tensors=True)
+    if facts["recipe"] != recipe or facts["samples"] != samples:
+        same = facts["recipe"] == recipe
+        other = f"{facts['samples']} samples, not {samples}" if same else "another recipe"
         raise CheckpointError(
             "the training to resume was started otherwise",
             where=str(path),
             found=other,
             fix="give the same recipe, options and data, or another --output",
         )
-    return progress, tensors
+    return facts["progress"], tensors
+
+
+def _read_state(path: Path, with_tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The facts of a state (`recipe`, `progress`, `samples`) and, if asked for, its tensors."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            facts = json.loads(file.metadata()["tuning"])
+            names = file.keys() if with_tensors else ()
+            tensors = {name: file.get_tensor(name) for name in names}
+        read = {
+            "recipe": from_mapping(Recipe, facts["recipe"], str(path)),
+            "progress": from_mapping_progress(facts["progress"]),
+            "samples": int(facts["samples"]),
+        }
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            "there is no training to resume", where=str(path), fix="leave out --resume"
+        ) from error
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError("training state is damaged", where=str(path), found=str(error)) from error
+    return read, tensors
 
 
 def from_mapping_progress(facts: Mapping[str, Any]) -> Progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmark.frames import FrameArray
+from benchmark.stored_files import as_output_error, make_folder
 from reference_model.full_recipes import tuning_of
 from reference_model.tuning_config import Precision
 from reference_model.tuning_run import learning_rate
@@ -76,7 +78,7 @@ class Watch:
         narrow = tuning_of(session.recipe).precision is Precision.BFLOAT16
         device = session.accelerator.device
         here = folder / f"step-{session.progress.step:06d}"
-        here.mkdir(parents=True, exist_ok=True)
+        make_folder(here)
         try:
             predictor = Predictor(session.room.model, device)
             with torch.autocast(device.type, torch.bfloat16, enabled=narrow):
@@ -98,9 +100,32 @@ class Watch:
 
     def _scalars(self, group: str, values: dict[str, float]) -> None:
         if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(f"{group}/{name}", value, self._session.progress.step)
-            self._writer.flush()
+            with _writing_logs(self._schedule.folder):
+                for name, value in values.items():
+                    self._writer.add_scalar(f"{group}/{name}", value, self._session.progress.step)
+                self._writer.flush()
+
+
+@contextmanager
+def _writing_logs(folder: Path | None) -> Iterator[None]:
+    """Name the place when TensorBoard cannot write."""
+    try:
+        yield
+    except OSError as error:
+        raise as_output_error(error, (folder or Path()) / LOG_FOLDER) from error
+
+
+def _hush_log_thread() -> None:
+    """Let TensorBoard's thread not print what it met: the same error is raised again by the next flush."""
+    before = threading.excepthook
+    if before is threading.__excepthook__:
+
+        def hook(failed: threading.ExceptHookArgs) -> None:
+            module = type(failed.thread).__module__
+            if not (isinstance(failed.exc_value, OSError) and module.startswith("tensorboard.")):
+                before(failed)
+
+        threading.excepthook = hook
 
 
 @contextmanager
@@ -113,7 +138,9 @@ def open_watch(session: Session, schedule: Schedule) -> Iterator[Watch]:
     if main and schedule.folder and schedule.tensorboard:
         from torch.utils.tensorboard import SummaryWriter
 
-        writer = SummaryWriter(str(schedule.folder / LOG_FOLDER))
+        _hush_log_thread()
+        with _writing_logs(schedule.folder):
+            writer = SummaryWriter(str(schedule.folder / LOG_FOLDER))
     bar = tqdm(
         total=session.progress.steps,
         initial=session.progress.step,
@@ -127,4 +154,5 @@ def open_watch(session: Session, schedule: Schedule) -> Iterator[Watch]:
             yield Watch(session, schedule, bar, writer)
     finally:
         if writer is not None:
-            writer.close()
+            with _writing_logs(schedule.folder):
+                writer.close()

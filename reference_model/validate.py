@@ -25,6 +25,7 @@ from benchmark.frames import FrameArray
 from benchmark.metrics.definition import boundary_radius, frame_counts
 from benchmark.types import BoolMasks, Role
 from reference_model.environment import require_packages
+from reference_model.option_bounds import require_at_least
 from reference_model.predict import Answer, Predictor
 from reference_model.training_data import ClipSource, TrainingClip, TrainingExpression, open_source
 
@@ -129,6 +130,7 @@ def build_parser() -> Any:
 def main(arguments: Sequence[str]) -> int:
     """Validate a checkpoint and print the table."""
     options = build_parser().parse_args(arguments)
+    require_at_least(1, "--clips", options.clips)
     require_packages()
     import torch
 

@@ -106,6 +106,7 @@ def test_another_recipe_in_the_folder_is_refused(mini, tmp_path):
     [
         (["--rows", "amll"], "did you mean aml"),
         (["--seeds", "0"], "--seeds"),
+        (["--first-seed", "-1"], "--first-seed"),
         (["--jobs", "0"], "--jobs"),
         (["--steps-scale", "0"], "--steps-scale"),
     ],

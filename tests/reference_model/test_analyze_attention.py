@@ -81,10 +81,11 @@ def test_an_analysis_is_not_overwritten(checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--clips", "0"), "must be at least one"),
-        (("--top-heads", "0"), "must be at least one"),
+        (("--clips", "0"), "expected 1 or more; found 0"),
+        (("--top-heads", "0"), "expected 1 or more; found 0"),
         (("--top-heads", "3"), "a layer has fewer heads"),
-        (("--figures", "-1"), "must not be negative"),
+        (("--seed", "-1"), "no such seed"),
+        (("--figures", "-1"), "expected 0 or more; found -1"),
     ],
 )
 def test_numbers_that_make_no_sense(checkpoint, tmp_path, words, sentence):

@@ -94,7 +94,7 @@ def test_the_command_line_changes_a_recipe():
     assert [one.dataset for one in tuning.mix] == ["interrvos", "mevis", "ref-youtube-vos", "ref-davis17"]
     assert (tuning.turns, tuning.precision) == (TurnLayout.INDEPENDENT, Precision.FLOAT32)
     assert (tuning.videos_per_pass, tuning.checkpoint_activations) == (4, False)
-    with pytest.raises(UsageError, match="not a positive number"):
+    with pytest.raises(UsageError, match="the number is too small"):
         chosen_recipe(recipe, build_parser().parse_args(["--steps", "0"]))
 
 

@@ -75,7 +75,7 @@ def test_the_command_trains_resumes_and_leaves_a_model(tmp_path, clips, capsys):
     words = ["--recipe", "reviosa_1b_tiny", "--data-root", str(clips), "--workers", "0"]
     words += ["--output", str(tmp_path / "run"), "--videos-per-step", "2"]
     watching = ["--validate-every", "2", "--validation-clips", "1", "--checkpoint-every", "1"]
-    assert train.main([*words, "--steps", "2", *watching]) == 0
+    assert train.main([*words, "--steps", "2", "--seed", "5", *watching]) == 0
     shown = capsys.readouterr()
     assert "weights are trained" in shown.out and "step 2: actor J&F" in shown.err
     assert (tmp_path / "run" / "validation" / "step-000002" / "clip-0.png").stat().st_size > 1000
@@ -91,7 +91,14 @@ def test_the_command_trains_resumes_and_leaves_a_model(tmp_path, clips, capsys):
         train.main([*words, "--steps", "2"])
     with pytest.raises(UsageError, match="another number of steps"):
         train.main([*words, "--steps", "3", "--resume"])
+    with pytest.raises(CheckpointError, match="another seed; expected --seed 5"):
+        train.main([*words, "--steps", "2", "--seed", "0", "--resume"])
+    # What is not trained comes from the seed as well: written again, the model is the same.
     assert train.main([*words, "--steps", "2", "--resume"]) == 0
+    assert load_checkpoint(tmp_path / "run").digest == loaded.digest
+    (tmp_path / "run" / STATE_FILE).unlink()
+    with pytest.raises(OutputError, match="there is a model in this folder"):
+        train.main([*words, "--steps", "2"])
 
 
 @pytest.mark.parametrize("name", ["reviosa_1b_tiny", "reviosa_qwen2_5_vl_3b_tiny"])

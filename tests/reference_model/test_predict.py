@@ -154,6 +154,11 @@ def test_the_command_draws_a_picture(frame_folder, kind, capsys):
         assert len(read_video_file(output)) == 5
 
 
+def test_an_expression_without_a_word_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="--expression: there is no sentence"):
+        predict.main(["--video", str(tmp_path), "--expression", " "])
+
+
 def test_overlays_are_blue_red_and_violet():
     frames = FrameArray(np.zeros((1, 1, 4, 3), np.uint8))
     actor = np.array([[[True, True, False, False]]])

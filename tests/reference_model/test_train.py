@@ -242,9 +242,20 @@ def test_the_command_trains_and_leaves_checkpoints(tmp_path, mini_recipe_by_name
     assert "language: done" in capsys.readouterr().out
     with pytest.raises(OutputError, match="add --resume"):
         train.main(arguments)
+    with pytest.raises(CheckpointError, match="another seed; expected --seed 0"):
+        train.main([*arguments, "--resume", "--seed", "3"])
     assert train.main([*arguments, "--resume"]) == 0  # nothing left to do
 
 
-def test_steps_must_be_positive():
-    with pytest.raises(UsageError, match="steps must be positive"):
-        train.main(["--steps-scale", "0"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["--steps-scale", "0"], ["--steps-scale", "inf"], ["--threads", "0"]),
+        *(["--seed", "-1"], ["--seed", str(2**63)]),
+        ["--recipe", "reviosa_1b_tiny", "--workers", "-1"],
+        ["--recipe", "reviosa_1b_tiny", "--steps", "0"],
+    ],
+)
+def test_numbers_that_make_no_sense(words):
+    with pytest.raises(UsageError, match=f"{words[-2]}: .*expected"):
+        train.main(words)

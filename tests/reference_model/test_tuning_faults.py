@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.errors import DatasetError, EnvironmentProblem, UsageError
+from benchmark.errors import DatasetError, EnvironmentProblem, OutputError, UsageError
 from reference_model import train
 from reference_model.full_training import REPORTS_FILE, Schedule, train_all, train_step
 from reference_model.training_run import STATE_FILE
 from reference_model.tuning_config import Precision
 from reference_model.tuning_run import Progress, load_progress
 from reference_model.tuning_session import make_accelerator, passes_of
+from reference_model.tuning_watch import LOG_FOLDER
 from tests.reference_model.small_tuning import small_session, small_tuning, write_clips
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -212,6 +213,13 @@ def test_options_that_do_not_go_together(clips, tmp_path):
         train.main([*words[2:], "--recipe", "reviosa_1b", "--precision", "float32"])
     with pytest.raises(UsageError, match="--sam2 absent"):
         train.main([*words, "--internvl", "somewhere"])
+
+
+def test_logs_that_cannot_be_written(tmp_path, clips):
+    session = small_session(clips, small_tuning(videos_per_step=1), steps=1)
+    (tmp_path / LOG_FOLDER).write_text("a file where the folder should be")
+    with pytest.raises(OutputError, match=f"{LOG_FOLDER}: cannot write; found a file where a folder"):
+        train_all(session, Schedule(tmp_path, show=False), {})
 
 
 def test_an_interrupt_ends_the_step_and_is_resumed(tmp_path, clips):

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from benchmark.errors import UsageError
 from benchmark.types import Role
 from reference_model import validate
 from reference_model.checkpoint import save_checkpoint
@@ -70,6 +71,8 @@ def test_the_command_prints_the_table(tmp_path, capsys):
     save_checkpoint(tmp_path, build_mini(), mini_recipe(stage(StageKind.VISION)), {})
     assert validate.main(["--checkpoint", str(tmp_path), "--clips", "1", "--device", "cpu"]) == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("all")
+    with pytest.raises(UsageError, match="--clips: the number is too small"):
+        validate.main(["--clips", "0"])
 
 
 def test_an_empty_truth_that_is_left_empty_scores_full():
