@@ -1,5 +1,6 @@
 """Which adapters there are, and whether one can run here.
 
+  python -m adapters                      # the same as list
   python -m adapters list
   python -m adapters doctor reviosa
   python -m adapters doctor external --option command="/envs/visa/bin/python visa_job.py {job}"
@@ -105,7 +106,7 @@ def _wrapped(text: str) -> list[str]:
 def command_parser() -> argparse.ArgumentParser:
     """The verbs and their flags."""
     command = parser("adapters", __doc__)
-    verbs = command.add_subparsers(dest="verb", required=True, metavar="list|doctor")
+    verbs = command.add_subparsers(dest="verb", metavar="list|doctor")
     verbs.add_parser("list", help="every adapter", allow_abbrev=False)
     one = verbs.add_parser("doctor", help="check what one adapter needs", allow_abbrev=False)
     one.add_argument("name", metavar="NAME")

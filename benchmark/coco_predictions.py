@@ -123,26 +123,42 @@ def entries(path: Path) -> Iterator[Any]:
     """The members of a JSON array, one at a time.
 
     Raises:
-        PredictionError: when it is malformed or cut off.
+        PredictionError: when it is malformed, cut off, no UTF-8 text, or nested beyond all bounds.
     """
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         text = _Text(file)
-        if text.next() != "[":
-            raise PredictionError("not a JSON list", where=str(path), found=repr(text.text[:24]))
-        text.skip()
-        if text.next() == "]":
+        try:
+            yield from _members(path, text)
+        except UnicodeDecodeError as error:
+            raise PredictionError(
+                "not UTF-8 text", where=str(path), found=error.reason, fix="get the file again; it is damaged"
+            ) from error
+        except RecursionError as error:
+            raise PredictionError(
+                "a JSON list nested too deeply",
+                where=str(path),
+                expected="a list of masks, each with its image_id",
+                found="hundreds of levels",
+                fix="get the file again; it is damaged",
+            ) from error
+        except ValueError as error:  # malformed, or a number of thousands of digits
+            raise _malformed(path, text.text) from error
+
+
+def _members(path: Path, text: _Text) -> Iterator[Any]:
+    if text.next() != "[":
+        raise PredictionError("not a JSON list", where=str(path), found=repr(text.text[:24]))
+    text.skip()
+    if text.next() == "]":
+        return
+    while True:
+        yield text.value()
+        after = text.next()
+        if after == "]":
             return
-        while True:
-            try:
-                yield text.value()
-            except json.JSONDecodeError as error:
-                raise _malformed(path, text.text) from error
-            after = text.next()
-            if after == "]":
-                return
-            if after != ",":
-                raise _malformed(path, text.text)
-            text.skip()
+        if after != ",":
+            raise _malformed(path, text.text)
+        text.skip()
 
 
 class _Text:

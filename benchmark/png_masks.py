@@ -3,8 +3,8 @@
 Mask images inflate to long stretches of zeros. Nine tenths of the usual reading time is inflating them,
 for which the compiled part of this package has code of its own, some twenty times faster than zlib on such
 data (`inflate.h`). Where it was not built, zlib-ng inflates, several times faster than zlib, if it is
-installed (`pip install interrvos-referee[fast-png]`), and Pillow undoes the row filters. PNGs other than
-8-bit or smaller grey and palette images in plain row order are read by Pillow. The pixels are the same.
+installed (`pip install -c constraints.txt -e '.[fast-png]'`), and Pillow undoes the row filters. PNGs other
+than 8-bit or smaller grey and palette images in plain row order are read by Pillow. The pixels are the same.
 """
 
 from __future__ import annotations

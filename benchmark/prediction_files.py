@@ -57,7 +57,7 @@ def read_record(kind: type[Record], path: Path) -> Record:
     record = None
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PredictionError(
             "not a readable file of predictions",
             where=str(path),

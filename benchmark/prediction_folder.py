@@ -304,7 +304,7 @@ def _sessions(folder: Path) -> tuple[Mapping[str, Any], ...]:
 def _session(path: Path) -> Mapping[str, Any]:
     try:
         session = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         session, found = None, str(error)
     else:
         found = type(session).__name__

@@ -258,7 +258,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise ResultError(
             "result is missing", where=str(path), fix="give a result.json or its folder"
         ) from error
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ResultError("result is not readable JSON", where=str(path), found=str(error)) from error
     if not isinstance(stored, dict):
         raise ResultError("result is not a JSON object", where=str(path), found=type(stored).__name__)

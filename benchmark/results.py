@@ -24,11 +24,12 @@ import hashlib
 import json
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 from benchmark.aggregate import ExpressionScore
+from benchmark.command_line import parser, run_command
 from benchmark.json_records import entry, schema_of, to_json
 from benchmark.role_errors import RoleOutcome
 from benchmark.statistics import Interval
@@ -265,5 +266,11 @@ def result_schema() -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str]) -> None:
+    """The command: prints the schema."""
+    parser("benchmark.results", __doc__).parse_args(arguments)
     print(result_schema(), end="")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -104,7 +104,8 @@ class Hub:
             from huggingface_hub import HfApi, get_token
         except ImportError as error:
             raise EnvironmentProblem(
-                "the Hub needs the package huggingface_hub", fix='pip install "interrvos-referee[publish]"'
+                "the Hub needs the package huggingface_hub",
+                fix="pip install -c constraints.txt -e '.[publish]'",
             ) from error
         self._api: Any = HfApi()
         self._token: str | None = _asked_for_token(get_token)

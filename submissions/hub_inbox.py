@@ -48,7 +48,8 @@ class HubInbox:
             from huggingface_hub import HfApi
         except ImportError as error:
             raise EnvironmentProblem(
-                "the Hub needs the package huggingface_hub", fix='pip install "interrvos-referee[publish]"'
+                "the Hub needs the package huggingface_hub",
+                fix="pip install -c constraints.txt -e '.[publish]'",
             ) from error
         self.repository = repository
         self.revision = revision

@@ -298,5 +298,5 @@ def need_cryptography() -> None:
     except ImportError as error:
         raise EnvironmentProblem(
             "signatures need the package cryptography",
-            fix='pip install "interrvos-referee[sign]"',
+            fix="pip install -c constraints.txt -e '.[sign]'",
         ) from error

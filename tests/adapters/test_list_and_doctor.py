@@ -33,8 +33,11 @@ class Needy(Adapter):
         return [Prediction() for _ in queries]
 
 
-def test_every_adapter_is_listed_with_its_facts(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["list"]) == 0
+@pytest.mark.parametrize("arguments", [["list"], []], ids=["list", "no words"])
+def test_every_adapter_is_listed_with_its_facts(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 0
     said = capsys.readouterr().out
     for name in adapter_names():
         assert f"\n{name} " in f"\n{said}", name

@@ -137,6 +137,28 @@ def test_reading_in_pieces(tmp_path: Path, chunk: int, monkeypatch: pytest.Monke
         list(module.entries(path))
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[" * 100_000, "nested too deeply"),
+        (b'[{"image_id": "v_\xe4"}]', "not UTF-8 text"),
+        (b"[" + b"1" * 5000 + b"]", "malformed or cut off"),
+    ],
+    ids=["deep", "latin-1", "digits"],
+)
+def test_lists_that_no_program_writes(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "list.json"
+    path.write_bytes(content)
+    with pytest.raises(PredictionError, match=f"{path}: .*{message}"):
+        open_foreign(path, tiny_dataset(videos=1))
+
+
+def test_a_byte_order_mark_is_no_content(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    path.write_bytes(b"\xef\xbb\xbf[1, 2]")
+    assert list(module.entries(path)) == [1, 2]
+
+
 def test_an_empty_list_is_no_prediction(tmp_path: Path) -> None:
     path = tmp_path / "list.json"
     path.write_text("[]")

@@ -273,7 +273,7 @@ def test_a_file_where_the_output_should_be(dataset: TinyDataset, tmp_path: Path)
         run(Scripted(), dataset, tmp_path / "out")
 
 
-@pytest.mark.parametrize("content", ["x", "[]"])
+@pytest.mark.parametrize("content", ["x", "[]", "[" * 100_000], ids=["x", "list", "deep"])
 def test_a_damaged_session_is_named(dataset: TinyDataset, tmp_path: Path, content: str) -> None:
     folder = run(Scripted(), dataset, tmp_path)
     session = next((folder.path / "sessions").glob("*.json"))
@@ -285,7 +285,7 @@ def test_a_damaged_session_is_named(dataset: TinyDataset, tmp_path: Path, conten
 @pytest.mark.parametrize(
     ("name", "mend"), [("run.json", "with --restart"), ("manifest.json", "run the same evaluation again")]
 )
-@pytest.mark.parametrize("content", ["{", "[]"])
+@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000], ids=["cut", "list", "deep"])
 def test_the_mend_of_a_damaged_file_throws_nothing_away_needlessly(
     dataset: TinyDataset, tmp_path: Path, name: str, mend: str, content: str
 ) -> None:

@@ -176,6 +176,7 @@ def edit(change: Callable[[dict], None]) -> Callable[[Path], None]:
         (lambda path: path.unlink(), "result is missing"),
         (lambda path: path.write_text('{"schema'), "not readable JSON"),
         (lambda path: path.write_bytes(b"\xff\xfe"), "not readable JSON"),
+        (lambda path: path.write_text("[" * 100_000), "not readable JSON"),
         (lambda path: path.write_text("[1]"), "not a JSON object"),
         (edit(lambda stored: stored.update(schema_version=99)), "another schema version"),
         (edit(lambda stored: stored["settings"]["RVOS"].update(J=99.5)), "the file was edited"),

@@ -11,7 +11,7 @@ import pytest
 
 import benchmark
 from benchmark.json_records import to_json
-from benchmark.results import SEALED, Result, result_schema, scores_digest, sealed
+from benchmark.results import SEALED, Result, main, result_schema, scores_digest, sealed
 from tests.benchmark.tiny_clips import ACTOR_ONLY, empty_answers, random_answers, scored, tiny_dataset
 
 SCHEMA = Path(benchmark.__file__).parent / "result.schema.json"
@@ -27,6 +27,17 @@ def test_the_published_schema_is_fresh() -> None:
     assert SCHEMA.read_text(encoding="utf-8") == result_schema(), (
         "run: python -m benchmark.results > benchmark/result.schema.json"
     )
+
+
+def test_the_command_prints_the_schema_and_help_does_not(capsys: pytest.CaptureFixture[str]) -> None:
+    main([])
+    assert capsys.readouterr().out == result_schema()
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert "scores_digest" in said
+    assert '"$schema"' not in said
 
 
 def test_the_schema_is_valid_and_results_fit_it(result: Result) -> None:
