@@ -54,7 +54,7 @@ def read_panel(path: Path) -> ProbePanel:
     fix = "remove it and run the same benchmark.evaluate --probe again: answers are kept"
     try:
         stored = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ResultError(
             "not a readable language panel", where=str(path), found=str(error), fix=fix
         ) from error

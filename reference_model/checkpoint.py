@@ -144,7 +144,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             expected="config.json, model.safetensors, tokenizer.json",
             fix="give the folder that reference_model.train wrote",
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError("configuration cannot be read", where=str(path), found=str(error)) from error
     parts = ("format", "weights_digest", "recipe", "training")
     if not isinstance(config, dict) or any(part not in config for part in parts):

@@ -169,7 +169,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             "configuration is missing", where=str(path), fix="give the folder as it was downloaded"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError("configuration cannot be read", where=str(path), found=str(error)) from error
     if not isinstance(value, dict):
         raise CheckpointError("configuration is not an object", where=str(path), found=type(value).__name__)

@@ -209,6 +209,7 @@ def test_a_limited_panel_is_replaced(data: Path, tmp_path: Path, unsynced: None)
     ("content", "sentence"),
     [
         ("{", "not a readable language panel"),
+        pytest.param("[" * 100_000, "not a readable language panel", id="deep"),
         ("[]", "another schema version"),
         ('{"schema_version": 2}', "another schema version"),
         ('{"schema_version": 1}', "not a valid language panel"),

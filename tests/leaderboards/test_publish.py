@@ -473,7 +473,7 @@ def test_without_the_package_the_sentence_names_it(
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(EnvironmentProblem, match=r"interrvos-referee\[publish\]"):
+    with pytest.raises(EnvironmentProblem, match=r"pip install -c constraints.txt -e '\.\[publish\]'"):
         published()
 
 

@@ -90,6 +90,7 @@ def change_config(folder, **changes):
     [
         (lambda f: (f / "config.json").unlink(), "no checkpoint here"),
         (lambda f: (f / "config.json").write_text("{"), "configuration cannot be read"),
+        (lambda f: (f / "config.json").write_text("[" * 100_000), "configuration cannot be read"),
         (lambda f: (f / "config.json").write_text("[]"), "configuration is incomplete"),
         (lambda f: change_config(f, recipe=None), "configuration is incomplete"),
         (lambda f: change_config(f, format=99), "checkpoint of another format.*expected format 1; found 99"),

@@ -104,9 +104,9 @@ def test_wrong_key_files_are_named(key: Path, tmp_path: Path) -> None:
 
 def test_missing_package_is_named(scored: Path, receipt: Receipt, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cryptography", None)
-    with pytest.raises(EnvironmentProblem, match=r"interrvos-referee\[sign\]"):
+    with pytest.raises(EnvironmentProblem, match=r"pip install -c constraints.txt -e '\.\[sign\]'"):
         signature_fits(receipt)
-    with pytest.raises(EnvironmentProblem, match=r"interrvos-referee\[sign\]"):
+    with pytest.raises(EnvironmentProblem, match=r"pip install -c constraints.txt -e '\.\[sign\]'"):
         make_key([str(scored / "other.pem")])
 
 

@@ -425,5 +425,5 @@ def test_refusals_of_the_hub_are_named(
     with pytest.raises(HubProblem, match="HF_TOKEN"):
         main(["--hub", "org/submissions", "--once", *flags])
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(EnvironmentProblem, match=r"interrvos-referee\[publish\]"):
+    with pytest.raises(EnvironmentProblem, match=r"pip install -c constraints.txt -e '\.\[publish\]'"):
         main(["--hub", "org/submissions", "--once", *flags])
