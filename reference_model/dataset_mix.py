@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.datasets import Dataset, open_dataset
-from benchmark.errors import DatasetError, RefereeError
+from benchmark.errors import DatasetError, RefereeError, UsageError
 from benchmark.masks import decode
 from benchmark.types import Expression, Video
 from reference_model.config import TokenNames
@@ -332,12 +332,22 @@ def open_parts(
         held_back: so many clips at the end of the first part are left for validation.
 
     Raises:
-        UsageError: a dataset that needs a folder has none.
+        UsageError: a dataset that needs a folder has none, or two have the same.
         DatasetError: a dataset or the text file cannot be read.
     """
     parts: list[ClipPart | TextConversations] = []
+    found: dict[Path, str] = {}
     for number, one in enumerate(config.mix):
         dataset = open_dataset(one.dataset, data_root, one.split)
+        files = getattr(dataset, "split_folder", None)  # clips made in memory have none
+        folder = None if files is None else files.folder
+        if folder is not None and found.setdefault(folder, one.dataset) != one.dataset:
+            raise UsageError(
+                "two datasets of the mix would be read from one folder",
+                where=f"--data-root {data_root}",
+                expected="the folder that holds a folder for each dataset",
+                found=f"{found[folder]} and {one.dataset} in {folder}",
+            )
         parts.append(ClipPart(one, dataset, held_back if number == 0 else 0))
     if text is not None:
         parts.append(TextConversations(text))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from benchmark.datasets import open_dataset
-from benchmark.errors import DatasetError
+from benchmark.errors import DatasetError, UsageError
 from benchmark.types import Expression
 from reference_model.config import TokenNames
 from reference_model.dataset_mix import (
@@ -28,6 +28,7 @@ from reference_model.dataset_mix import (
     open_parts,
 )
 from reference_model.full_recipes import tuning_of, with_joint_mix
+from reference_model.recipes import find_recipe
 from reference_model.tuning_config import MixPart, TuningConfig
 from tests.benchmark.test_mevis_form import write_mevis
 from tests.reference_model.small_tuning import small_tuning, write_clips
@@ -201,3 +202,9 @@ def test_text_samples_that_are_none(tmp_path, content, said):
 def test_a_text_file_that_is_not_there(tmp_path):
     with pytest.raises(DatasetError, match="text samples cannot be read"):
         TextConversations(tmp_path / "text.jsonl")
+
+
+def test_one_folder_is_not_read_as_several_datasets(tmp_path):
+    recipe = with_joint_mix(find_recipe("reviosa_1b_tiny"))
+    with pytest.raises(UsageError, match=r"two datasets of the mix.*interrvos and mevis in"):
+        open_parts(tuning_of(recipe), write_clips(tmp_path, 2), None)
