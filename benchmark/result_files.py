@@ -254,7 +254,7 @@ def _same_result_is_there(path: Path, stored: Mapping[str, Any], replace: bool) 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ResultError(
             "result is missing", where=str(path), fix="give a result.json or its folder"
         ) from error

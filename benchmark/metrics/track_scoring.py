@@ -56,6 +56,10 @@ class TrackScores:
 
     counted: CountedTrack
 
+    def __str__(self) -> str:
+        frames = len(self.counted.counts)
+        return f"J {self.j_mean:.4f}  F {self.f_mean:.4f}  J&F {self.jf_mean:.4f}  ({frames} frames)"
+
     @cached_property
     def j(self) -> Scores:
         """Region similarity J of each frame, (T,)."""

@@ -174,6 +174,14 @@ def edit(change: Callable[[dict], None]) -> Callable[[Path], None]:
     ("damage", "message"),
     [
         (lambda path: path.unlink(), "result is missing"),
+        (
+            lambda path: (
+                path.unlink(),
+                path.parent.rename(path.parent.with_suffix(".x")),
+                path.parent.touch(),
+            ),
+            "result is missing",
+        ),
         (lambda path: path.write_text('{"schema'), "not readable JSON"),
         (lambda path: path.write_bytes(b"\xff\xfe"), "not readable JSON"),
         (lambda path: path.write_text("[" * 100_000), "not readable JSON"),

@@ -143,3 +143,10 @@ def test_wrong_input(tmp_path: Path) -> None:
         score_tracks(good, [{"size": [3, 3], "counts": [2**70, 3]}])
     with pytest.raises(MaskError, match="no such folder"):
         score_tracks(tmp_path / "a", tmp_path / "b")
+
+
+def test_scores_print_as_a_line() -> None:
+    scores = score_tracks(TRUTH, PREDICTED)
+    assert str(scores) == (
+        f"J {scores.j_mean:.4f}  F {scores.f_mean:.4f}  J&F {scores.jf_mean:.4f}  ({len(TRUTH)} frames)"
+    )
