@@ -36,8 +36,8 @@ def run_command(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code
-    except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(error.args[0] if error.args else INTERRUPTED, file=sys.stderr)
         code = INTERRUPTED_CODE
     except BrokenPipeError:
         # The reader of our output went away (`| head`): not an error, and nothing more can be written.
@@ -97,8 +97,11 @@ def output_error(error: OSError, where: str) -> OutputError:
 def unknown_name(kind: str, name: str, known: Sequence[str], flag: str) -> UsageError:
     """A usage error for a name that is not in a table, with the nearest ones suggested."""
     near = get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"choose one of {', '.join(sorted(known))}"
-    return UsageError(f"unknown {kind} {name!r}", where=flag, expected=", ".join(sorted(known)), fix=hint)
+    names = ", ".join(sorted(known))
+    if not near:
+        return UsageError(f"unknown {kind} {name!r}", where=flag, fix=f"choose one of {names}")
+    hint = f"did you mean {' or '.join(near)}?"
+    return UsageError(f"unknown {kind} {name!r}", where=flag, expected=names, fix=hint)
 
 
 def parser(module: str, manual: str | None) -> argparse.ArgumentParser:

@@ -88,8 +88,9 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean oracle") as raised:
         load_adapter("orcale")
     assert raised.value.exit_code == 2
-    with pytest.raises(UsageError, match="choose one of centre_box, empty"):
+    with pytest.raises(UsageError, match="choose one of centre_box, empty") as raised:
         load_adapter("xxxxxxxx")
+    assert str(raised.value).count("centre_box") == 1
 
 
 def test_module_and_class(write_module) -> None:
