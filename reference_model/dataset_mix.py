@@ -279,15 +279,15 @@ class Mix:
     """
 
     def __init__(self, parts: Sequence[ClipPart | TextConversations], feed: Feed, seed: int) -> None:
-        self._parts = list(parts)
+        self.parts = list(parts)
         self._feed, self._seed = feed, seed
         self._items = [
             (part, index)
-            for part in self._parts
+            for part in self.parts
             for _ in range(part.part.repeats if isinstance(part, ClipPart) else 1)
             for index in range(len(part))
         ]
-        clips = [part for part in self._parts if isinstance(part, ClipPart)]
+        clips = [part for part in self.parts if isinstance(part, ClipPart)]
         if not any(len(part) for part in clips):
             raise DatasetError("there is no clip with an expression to train on", where="--data-root")
         if feed.config.target_token and not any(part.has_targets for part in clips):
@@ -301,7 +301,7 @@ class Mix:
     @property
     def first_dataset(self) -> Dataset:
         """The dataset whose last clips are held back."""
-        return next(part.dataset for part in self._parts if isinstance(part, ClipPart))
+        return next(part.dataset for part in self.parts if isinstance(part, ClipPart))
 
     def __len__(self) -> int:
         """Samples of one epoch."""
@@ -352,3 +352,26 @@ def open_parts(
     if text is not None:
         parts.append(TextConversations(text))
     return parts
+
+
+def names_of_parts(parts: Sequence[ClipPart | TextConversations], data_root: Path | None) -> list[str]:
+    """What a model that was trained on these parts says it has seen, as "dataset:split".
+
+    Clips that were not made by the built-in generator go by the name of the folder they were read from,
+    though the recipe asked for the built-in ones.
+    """
+    return [
+        f"{TEXT_ONLY}:{part.path.name}" if isinstance(part, TextConversations) else _read_as(part, data_root)
+        for part in parts
+    ]
+
+
+def _read_as(part: ClipPart, data_root: Path | None) -> str:
+    dataset = part.dataset
+    generated = all(one.video_id.startswith(f"synthetic-{dataset.split}-") for one in dataset.videos)
+    if data_root is None or generated or part.part.dataset != "interrvos-synthetic":
+        return f"{part.part.dataset}:{dataset.split}"
+    folder = data_root.resolve()
+    if folder.name == dataset.split:  # the folder of one split was given
+        folder = folder.parent
+    return f"{folder.name}:{dataset.split}"

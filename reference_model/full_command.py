@@ -125,6 +125,7 @@ def run_full(recipe: Recipe, folder: Path, options: Any, arguments: Sequence[str
     torch.set_num_threads(options.threads)
     # The tokenizer's own threads do not go together with processes that are forked to read frames.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from reference_model.dataset_mix import names_of_parts
     from reference_model.full_training import describe, train_all
 
     recipe = chosen_recipe(recipe, options)
@@ -132,7 +133,7 @@ def run_full(recipe: Recipe, folder: Path, options: Any, arguments: Sequence[str
     if session.accelerator.is_main_process:
         print(describe(session))
     provenance = collect("reference_model.train", arguments, {"training": session.progress.seed})
-    parts = [f"{one.dataset}:{one.split}" for one in tuning_of(session.recipe).mix]
+    parts = names_of_parts(session.mix.parts, options.data_root)
     began = [one.name for one in (options.internvl, options.sam2) if one is not None]
     train_all(session, schedule, {"trained_on": parts, "began_with": began, "provenance": provenance})
     if session.accelerator.is_main_process:
@@ -152,9 +153,9 @@ def prepare(recipe: Recipe, folder: Path, options: Any) -> tuple[Session, Schedu
     from reference_model.dataset_mix import open_parts
     from reference_model.deepspeed_state import load_folder
     from reference_model.full_training import Schedule
-    from reference_model.starting_model import starting_model
+    from reference_model.starting_model import frozen_digest, starting_model
     from reference_model.training_run import STATE_FILE
-    from reference_model.tuning_run import load_progress, stored_seed
+    from reference_model.tuning_run import load_progress, same_halves, stored_seed
     from reference_model.tuning_session import make_accelerator, open_session, restore_tensors
 
     if options.resume:
@@ -168,7 +169,10 @@ def prepare(recipe: Recipe, folder: Path, options: Any) -> tuple[Session, Schedu
     accelerator = make_accelerator(tuning.precision, options.device)
     parts = open_parts(tuning, options.data_root, options.text, recipe.training.data.held_back)
     model, recipe = starting_model(recipe, seed, options.internvl, options.sam2)
+    # Without halves, what is frozen follows from the seed, which is compared already.
+    halves = None if options.internvl is None else frozen_digest(model)
     session = open_session(recipe, model, parts, seed, options.steps, accelerator, options.steps_scale)
+    session.progress.halves = halves
     if session.sharded and options.validate_every is not None:
         raise UsageError(
             "validation needs the whole model on one GPU, and here it is spread over several",
@@ -178,6 +182,7 @@ def prepare(recipe: Recipe, folder: Path, options: Any) -> tuple[Session, Schedu
     if options.resume:
         steps = session.progress.steps
         session.progress, tensors = load_progress(folder, recipe, len(session.mix))
+        session.progress.halves = same_halves(session.progress.halves, halves, folder / STATE_FILE)
         if session.progress.steps != steps:
             raise UsageError(
                 "the training to resume has another number of steps",

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from benchmark.errors import CheckpointError, UsageError
 from reference_model.byte_tokenizer import build_byte_tokenizer
-from reference_model.checkpoint import fill_weights
+from reference_model.checkpoint import fill_weights, own_weights, weights_digest
 from reference_model.config import ModelConfig, Recipe
 from reference_model.conversations import ANSWERS, POSTFIXES, QUESTIONS
 from reference_model.full_recipes import tuning_of
@@ -59,6 +59,7 @@ def starting_model(
         if language is None or sam2 is None:
             tokenizer = sibling_tokenizer(recipe)
             model = Reviosa(recipe.model, tokenizer)
+            _share_place_code(model)
         else:
             model, recipe = _pretrained(recipe, language, sam2)
         tuning = tuning_of(recipe)
@@ -67,6 +68,23 @@ def starting_model(
     narrow = tuning.precision is Precision.BFLOAT16
     set_types(model, torch.bfloat16 if narrow else torch.float32)
     return model, recipe
+
+
+def frozen_digest(model: Reviosa) -> str:
+    """SHA-256 over what training leaves as it is: all weights of a starting model that take no gradient."""
+    trained = {name for name, one in model.named_parameters() if one.requires_grad}
+    return weights_digest({name: one for name, one in own_weights(model).items() if name not in trained})
+
+
+def _share_place_code(model: Reviosa) -> None:
+    """Give the two modules of SAM2 that hold its random code of places the same one, as published weights do.
+
+    transformers draws them apart; the original form, which `convert --checkpoint` writes, has one.
+    """
+    sam2 = model.mask_decoder.sam2
+    own = sam2.prompt_encoder.shared_embedding.positional_embedding
+    with torch.no_grad():
+        own.copy_(sam2.shared_image_embedding.positional_embedding)
 
 
 def sibling_tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:

@@ -30,7 +30,7 @@ from typing import Any
 from benchmark.command_line import parser, run_command
 from benchmark.provenance import collect
 from benchmark.stored_files import make_folder
-from reference_model.config import StageConfig, StageKind
+from reference_model.config import Recipe, StageConfig, StageKind
 from reference_model.environment import require_packages
 from reference_model.full_command import add_options, refuse_options, run_full
 from reference_model.option_bounds import refuse_taken_folder, require_at_least, require_scale, require_seed
@@ -39,6 +39,7 @@ from reference_model.training_data import draw_batch, open_source
 from reference_model.training_run import (
     STATE_FILE,
     Run,
+    goes_on_by_resuming,
     restore_run,
     save_state,
     stage_draws,
@@ -183,15 +184,20 @@ def main(arguments: Sequence[str]) -> int:
     require_packages()
     import torch
 
-    from reference_model.checkpoint import WEIGHTS_FILE, save_checkpoint
-
     # More threads than free cores make every step many times slower; one suffices at this size.
     torch.set_num_threads(options.threads)
     recipe = find_recipe(options.recipe)
     folder = options.output or Path("runs") / recipe.name
-    if recipe.training.tuning is not None:
-        return run_full(recipe, folder, options, arguments)
-    refuse_options(recipe, options)
+    with goes_on_by_resuming(folder, options.resume):
+        if recipe.training.tuning is not None:
+            return run_full(recipe, folder, options, arguments)
+        refuse_options(recipe, options)
+        return _run_stages(recipe, folder, options, arguments)
+
+
+def _run_stages(recipe: Recipe, folder: Path, options: Any, arguments: Sequence[str]) -> int:
+    from reference_model.checkpoint import WEIGHTS_FILE, save_checkpoint
+
     recipe = with_scaled_steps(recipe, options.steps_scale)
     if not options.resume:
         refuse_taken_folder(folder, STATE_FILE, WEIGHTS_FILE)

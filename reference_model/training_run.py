@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.errors import CheckpointError, UsageError
+from benchmark.errors import CheckpointError, OutputError, UsageError
 from benchmark.stored_files import make_folder, write_atomically
 from reference_model.config import DataConfig, Recipe, StageConfig, from_mapping
 from reference_model.training_data import ClipSource, Epochs
@@ -161,6 +163,31 @@ def save_state(run: Run, folder: Path) -> None:
     )
     write_atomically(folder / STATE_FILE, content)
     write_atomically(folder / CURVE_FILE, curve_csv(run.curve).encode())
+
+
+@contextmanager
+def goes_on_by_resuming(folder: Path, resumed: bool) -> Iterator[None]:
+    """Say `--resume` where a run stops that has stored a state: the very same command would be refused.
+
+    Raises:
+        OutputError: as the block did; where the disk or a quota is full, with what goes on from there.
+        KeyboardInterrupt: as the block did, with the sentence that `run_command` prints.
+    """
+    try:
+        yield
+    except OutputError as error:
+        cause = error.__cause__
+        full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+        if resumed or not full or not (folder / STATE_FILE).exists():
+            raise
+        again = "free some space, then add --resume to the command: it goes on from the last stored state"
+        raise OutputError(dataclasses.replace(error.problems[0], fix=again)) from cause
+    except KeyboardInterrupt as error:
+        if resumed or not (folder / STATE_FILE).exists():
+            raise
+        raise KeyboardInterrupt(
+            "interrupted: the state is kept; add --resume to the command to go on"
+        ) from error
 
 
 def same_seed(stored: int, asked: int | None, path: Path) -> int:

@@ -43,6 +43,8 @@ class Progress:
 
     Attributes:
         recent: the last losses that were learnt from; a spike is measured against them.
+        halves: digest of the frozen weights that came from folders; `None` where none did, and in states
+            of versions that did not note it.
         curve: one row for every so many steps; `unlogged` are the terms of the steps after the last row.
     """
 
@@ -54,6 +56,7 @@ class Progress:
     left_out: list[LeftOut] = field(default_factory=list)
     curve: list[dict[str, Any]] = field(default_factory=list)
     unlogged: list[dict[str, float]] = field(default_factory=list)
+    halves: str | None = None
 
     @property
     def finished(self) -> bool:
@@ -144,6 +147,23 @@ def stored_seed(folder: Path, asked: int | None) -> int:
     path = folder / STATE_FILE
     facts, _ = _read_state(path, with_tensors=False)
     return same_seed(facts["progress"].seed, asked, path)
+
+
+def same_halves(stored: str | None, given: str | None, path: Path) -> str | None:
+    """The digest of the frozen weights of a training to resume.
+
+    Raises:
+        CheckpointError: the pretrained folders hold other weights than those it began with.
+    """
+    if stored is not None and given != stored:
+        raise CheckpointError(
+            "the training to resume began with other pretrained weights",
+            where=str(path),
+            expected=f"frozen weights with the digest {stored[:16]}",
+            found=given[:16] if given else "none",
+            fix="give the --internvl and --sam2 folders that it began with, or another --output",
+        )
+    return given
 
 
 def load_progress(folder: Path, recipe: Recipe, samples: int) -> tuple[Progress, dict[str, Tensor]]:

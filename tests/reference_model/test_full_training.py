@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import shutil
+
 import pytest
 import torch
 
 from benchmark.errors import CheckpointError, OutputError, UsageError
+from benchmark.stored_files import as_output_error
 from reference_model import train
 from reference_model.checkpoint import load_checkpoint
+from reference_model.dataset_mix import names_of_parts, open_parts
+from reference_model.full_recipes import tuning_of
 from reference_model.full_training import Schedule, save_state, train_all, train_step
 from reference_model.lora import trained_parameters
-from reference_model.training_run import STATE_FILE
+from reference_model.training_run import STATE_FILE, goes_on_by_resuming
 from reference_model.tuning_config import Precision
 from reference_model.tuning_run import load_progress
 from reference_model.tuning_session import passes_of, restore_tensors, state_tensors
@@ -99,6 +106,53 @@ def test_the_command_trains_resumes_and_leaves_a_model(tmp_path, clips, capsys):
     (tmp_path / "run" / STATE_FILE).unlink()
     with pytest.raises(OutputError, match="there is a model in this folder"):
         train.main([*words, "--steps", "2"])
+
+
+def test_a_model_says_which_clips_it_has_seen(tmp_path, clips):
+    own = tmp_path / "my-clips"
+    shutil.copytree(clips, own)
+    (text := tmp_path / "talk.jsonl").write_text(
+        '{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}'
+    )
+    config = tuning_of(small_tuning())
+    assert names_of_parts(open_parts(config, own, text), own) == [
+        "interrvos-synthetic:train",
+        "text:talk.jsonl",
+    ]
+    video = json.loads((own / "meta_expressions.json").read_text())["videos"].popitem()[0]
+    for file in ("meta_expressions.json", "mask_dict.json"):
+        path = own / file
+        path.write_text(path.read_text().replace(video, "a-film"))
+    (own / "JPEGImages" / video).rename(own / "JPEGImages" / "a-film")
+    assert names_of_parts(open_parts(config, own, None), own) == ["my-clips:train"]
+    (tmp_path / "films").mkdir()
+    inner = own.rename(tmp_path / "films" / "train")
+    assert names_of_parts(open_parts(config, inner, None), inner) == ["films:train"]
+
+
+def test_a_full_disk_and_ctrl_c_say_resume_once_there_is_a_state(tmp_path):
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def stop(error, resumed):
+        with goes_on_by_resuming(tmp_path, resumed):
+            if isinstance(error, OSError):
+                raise as_output_error(error, tmp_path) from error
+            raise error
+
+    for state, resumed, sentence in (
+        (False, False, "run the same command again"),
+        (True, False, "add --resume to the command"),
+        (True, True, "run the same command again"),
+    ):
+        if state:
+            (tmp_path / STATE_FILE).write_bytes(b"")
+        with pytest.raises(OutputError, match=f"cannot write.*No space left.*{sentence}"):
+            stop(full, resumed)
+        with pytest.raises(KeyboardInterrupt) as raised:
+            stop(KeyboardInterrupt(), resumed)
+        assert ("add --resume" in str(raised.value)) == (state and not resumed)
+    with pytest.raises(OutputError, match="choose a writable place"):
+        stop(OSError(errno.EROFS, "Read-only"), False)
 
 
 @pytest.mark.parametrize("name", ["reviosa_1b_tiny", "reviosa_qwen2_5_vl_3b_tiny"])

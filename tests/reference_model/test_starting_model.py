@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -18,8 +19,11 @@ from reference_model.full_training import Schedule, save_model, train_all
 from reference_model.lora import merged_weights, set_types
 from reference_model.predictor import Predictor
 from reference_model.released_recipes import ADDED_TOKENS
+from reference_model.released_weights import RULES
 from reference_model.starting_model import starting_model
 from reference_model.tensor_files import write_tensors
+from reference_model.tuning_run import same_halves
+from reference_model.weight_names import translate
 from tests.reference_model.golden import peer_cases as cases
 from tests.reference_model.original_checkpoints import SMALL_SAM2, write_tokenizer, write_training
 from tests.reference_model.small_tuning import small_session, small_tuning, write_clips
@@ -88,6 +92,45 @@ def test_the_command_starts_from_the_halves_and_its_model_goes_out(halves, clips
     convert.main(["--checkpoint", str(tmp_path / "run"), "--output", str(tmp_path / "out")])
     settings = json.loads((tmp_path / "out" / "config.json").read_text())
     assert (settings["model_type"], settings["template"]) == ("reviosa_chat", "qwen_chat")
+
+
+def test_other_halves_of_the_same_sizes_are_not_resumed_with(halves, clips, tmp_path, monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "small", lambda: replace(pretrained_recipe(), name="small"))
+    words = ["--recipe", "small", "--data-root", str(clips), "--steps", "1", "--no-tensorboard"]
+    words += ["--workers", "0", "--output", str(tmp_path / "run")]
+    assert train.main([*words, "--internvl", str(halves[0]), "--sam2", str(halves[1])]) == 0
+    digest = load_checkpoint(tmp_path / "run").digest
+    for number in (0, 1):
+        other = tmp_path / f"other-{number}"
+        shutil.copytree(halves[number], other)
+        tensors = read_tensors(other / "model.safetensors")
+        name = next(one for one in sorted(tensors) if "vision" in one and tensors[one].is_floating_point())
+        tensors[name] = tensors[name] + 0.5
+        write_tensors(other / "model.safetensors", tensors, {"format": "pt"})
+        given = [other if place == number else half for place, half in enumerate(halves)]
+        with pytest.raises(
+            CheckpointError, match=r"began with other pretrained weights.*--internvl and --sam2"
+        ):
+            train.main([*words, "--internvl", str(given[0]), "--sam2", str(given[1]), "--resume"])
+    same = shutil.copytree(halves[0], tmp_path / "elsewhere")
+    assert train.main([*words, "--internvl", str(same), "--sam2", str(halves[1]), "--resume"]) == 0
+    assert load_checkpoint(tmp_path / "run").digest == digest
+
+
+def test_a_state_that_noted_no_halves_is_resumed_and_notes_them(tmp_path):
+    assert same_halves(None, "b" * 64, tmp_path) == "b" * 64
+    with pytest.raises(CheckpointError, match="found none"):
+        same_halves("a" * 64, None, tmp_path)
+
+
+def test_the_model_of_a_sibling_goes_out_in_the_released_form(clips, tmp_path):
+    session = small_session(clips, steps=1)
+    save_model(session, tmp_path / "model", {"trained_on": []})
+    convert.main(["--checkpoint", str(tmp_path / "model"), "--output", str(tmp_path / "out")])
+    out, model = (read_tensors(tmp_path / one / "model.safetensors") for one in ("out", "model"))
+    back = translate(out, RULES, "out")
+    assert back.keys() == model.keys()
+    assert all(torch.equal(back[name], one) for name, one in model.items())
 
 
 def test_the_saved_model_answers_as_the_trained_one(clips, tmp_path):
