@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.datasets import Dataset
-from benchmark.errors import DatasetError
+from benchmark.errors import DatasetError, UsageError
 from benchmark.masks import decode_track
 from reference_model.config import DataConfig, FrameConfig
 from reference_model.frame_choice import chosen_frames
@@ -326,8 +326,16 @@ def open_source(config: DataConfig, data_root: Path | None = None) -> ClipSource
 
     Raises:
         DatasetError: when the dataset cannot be read.
+        UsageError: when a folder is given for clips that are rendered.
     """
     if config.dataset == "interrvos-synthetic":
+        if data_root is not None:
+            raise UsageError(
+                "the clips of this recipe are rendered, not read from a folder",
+                where="--data-root",
+                found=str(data_root),
+                fix="leave it out, or take a recipe that reads a dataset, such as reviosa_1b_tiny",
+            )
         return SyntheticClips(config.split, config.clips)
     from benchmark.datasets import open_dataset
 

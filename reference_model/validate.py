@@ -6,7 +6,7 @@ results to report come from `python -m benchmark.evaluate --adapter reviosa`.
 
     python -m reference_model.validate
     python -m reference_model.validate --checkpoint runs/tiny/after-joint --clips 16
-    python -m reference_model.validate --checkpoint runs/tiny --data-root /data/interrvos
+    python -m reference_model.validate --checkpoint runs/reviosa_1b --data-root /data/interrvos
 """
 
 from __future__ import annotations

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from benchmark.errors import DatasetError
+from benchmark.errors import DatasetError, UsageError
 from reference_model.config import DataConfig, FrameConfig, FramePolicy
 from reference_model.frame_pixels import normalised_frames
 from reference_model.training_data import (
@@ -146,3 +148,8 @@ def test_epochs_visit_every_clip_once_and_go_on_where_they_stood():
 
 def test_sources_open_by_name():
     assert len(open_source(DataConfig("interrvos-synthetic", "train", clips=3))) == 3
+
+
+def test_rendered_clips_want_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--data-root.*rendered, not read"):
+        open_source(DataConfig("interrvos-synthetic", "train"), tmp_path)
