@@ -200,6 +200,10 @@ class Sa2va(Adapter):
         return "qwen-vl-utils" in self._release.packages
 
     def _check_consent(self) -> None:
+        if self._checkpoint is not None and not (self._checkpoint / "config.json").is_file():
+            raise CheckpointError(
+                "no checkpoint here", where=str(self._checkpoint), expected="config.json and weights"
+            )
         if not self._trusted:
             raise AdapterError(
                 "the checkpoint brings code of its own, which would be run here",
@@ -207,12 +211,7 @@ class Sa2va(Adapter):
                 fix="read that code; if you trust it: --trust-remote-code "
                 "(in a worker --option trust_remote_code=true)",
             )
-        if self._checkpoint is not None:
-            if not (self._checkpoint / "config.json").is_file():
-                raise CheckpointError(
-                    "no checkpoint here", where=str(self._checkpoint), expected="config.json and weights"
-                )
-        elif not re.fullmatch(r"[0-9a-f]{40}", self._revision or ""):
+        if self._checkpoint is None and not re.fullmatch(r"[0-9a-f]{40}", self._revision or ""):
             raise AdapterError(
                 "code from the Hub needs a pinned revision: weights and code were replaced under one name",
                 where=self._release.model,

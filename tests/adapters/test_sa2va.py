@@ -144,6 +144,8 @@ def test_folders_that_are_no_sa2va(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match="no checkpoint here"):
         loaded(tmp_path / "empty")
+    with pytest.raises(CheckpointError, match="no checkpoint here"):  # said before consent is asked for
+        load_adapter("sa2va", {"checkpoint": str(tmp_path / "missing")}).load("cpu", 0)
     folder = write_checkpoint(tmp_path / "plain")
     code = (folder / "modeling_toy.py").read_text().replace("def predict_forward", "def other")
     (folder / "modeling_toy.py").write_text(code)
