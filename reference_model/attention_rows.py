@@ -135,7 +135,8 @@ def attention_rows(seen: SeenLayer, heads: Sequence[int], rows_R2: Tensor) -> Te
     of_head = indices(tuple(head // group for head in heads), device)
     keys_BHLZ = seen.keys_BGLZ.index_select(1, of_head).float()
     # Every row against every clip, then its own: cheaper than a copy of the keys for each row.
-    scores_BHRL = queries_RHZ.transpose(0, 1) @ keys_BHLZ.transpose(2, 3)
+    with torch.autocast(device.type, enabled=False):  # it would give scores of three digits
+        scores_BHRL = queries_RHZ.transpose(0, 1) @ keys_BHLZ.transpose(2, 3)
     if clips == 1:
         scores_RHL = scores_BHRL[0].transpose(0, 1)
     else:

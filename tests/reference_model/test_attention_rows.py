@@ -193,6 +193,18 @@ def test_no_mask_means_causal_order():
     torch.testing.assert_close(attention_rows(seen, HEADS, ROWS), masked, atol=1e-6, rtol=1e-5)
 
 
+def test_scores_are_not_rounded_under_autocast():
+    """bfloat16 has three digits: a score of 20 would be off by up to 0.06, and its share by as many percent."""
+    model, hidden, causal = built("qwen2")
+    with watched([model.layers[LAYER]]) as (seen,), torch.no_grad():
+        model(inputs_embeds=hidden, attention_mask=causal[None, None], position_ids=positions("qwen2"))
+    exact = attention_rows(seen, HEADS, ROWS)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = attention_rows(seen, HEADS, ROWS)
+    assert found.dtype is torch.float32
+    assert torch.equal(found, exact)
+
+
 def test_mask_of_another_form_is_refused():
     model, hidden, causal = built("qwen2")
     with watched([model.layers[LAYER]]) as (seen,):
