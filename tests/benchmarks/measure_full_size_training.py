@@ -2,15 +2,18 @@
 
     python -m tests.benchmarks.measure_full_size_training --device cuda --output full_size_training.json
     python -m tests.benchmarks.measure_full_size_training --recipes reviosa_1b_tiny --device cpu --rounds 1
+    python -m tests.benchmarks.measure_full_size_training --recipes reviosa_1b --device cpu --rounds 1 \\
+        --precision bfloat16 --videos 1 --frames 1
 
 The models have random weights, made on the device: nothing is fetched or read. A step is one pass of the
 recipe (two videos of four frames, five questions each, random pixels and masks, the recipe's own losses) with
-its backward pass, and one step of AdamW. Frozen weights are bfloat16 on a GPU, trained ones float32, products
-run under autocast, as in training. Each recipe is measured with and without activation checkpointing.
+its backward pass, and one step of AdamW. In bfloat16 (what a GPU computes in) frozen weights are stored so,
+trained ones are float32, and products run under autocast, as in training. Each recipe is measured with and
+without activation checkpointing; what does not fit into the memory is left out and said.
 
-The floor is the number of multiplications and additions of the step (counted by torch, without what
-checkpointing computes again) over the rate at which this device multiplies large bfloat16 matrices, measured
-in the same run. Least time of some rounds; wall time with the device finished.
+The floor is the number of multiplications and additions of the step (video by video, without padding and
+without what checkpointing computes again) over the rate at which this device multiplies large matrices of
+that type, measured in the same run. Least time of some rounds; wall time with the device finished.
 """
 
 from __future__ import annotations
@@ -29,7 +32,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from reference_model.config import LanguageFamily, Recipe
 from reference_model.conversation_batches import ConversationBatch, make_batch, normalised, sizes_of
@@ -40,7 +42,9 @@ from reference_model.lora import add_lora, choose_trained, set_types, trained_pa
 from reference_model.model import Reviosa
 from reference_model.recipes import find_recipe
 from reference_model.starting_model import sibling_tokenizer
+from reference_model.tuning_config import Precision
 from reference_model.tuning_model import TuningModel
+from tests.benchmarks.counted_operations import operation_counter
 
 RELEASED_ROWS = {LanguageFamily.INTERNVL: 151_680, LanguageFamily.QWEN2_5_VL: 151_936}
 """Rows of the embeddings at full size."""
@@ -56,14 +60,28 @@ EXPRESSIONS = (
 
 @dataclass(frozen=True)
 class Bench:
-    """A model on a device, one batch, and an optimizer."""
+    """A model on a device, the samples of a pass, the same as a batch, and an optimizer."""
 
     recipe: Recipe
     room: TuningModel
+    samples: tuple[Sample, ...]
     batch: ConversationBatch
     optimizer: torch.optim.Optimizer
     device: torch.device
-    narrow: bool
+
+    @property
+    def narrow(self) -> bool:
+        """Whether products are in bfloat16."""
+        return tuning_of(self.recipe).precision is Precision.BFLOAT16
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What is asked for beside the recipe; `None` leaves it as the recipe has it."""
+
+    precision: Precision
+    videos: int | None = None
+    frames: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +116,18 @@ class Measured:
         return self.forward + self.backward
 
 
-def build(recipe: Recipe, device: torch.device, narrow: bool, seed: int = 0) -> Bench:
+def asked_of(recipe: Recipe, asked: Pass) -> Recipe:
+    """The recipe with what is asked for."""
+    changes: dict[str, Any] = {"precision": asked.precision}
+    if asked.videos is not None:
+        changes["videos_per_pass"] = asked.videos
+    if asked.frames is not None:
+        changes["frames"] = asked.frames
+    tuning = dataclasses.replace(tuning_of(recipe), **changes)
+    return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, tuning=tuning))
+
+
+def build(recipe: Recipe, device: torch.device, seed: int = 0) -> Bench:
     """Random weights on the device, one random batch."""
     torch.manual_seed(seed)
     tokenizer = sibling_tokenizer(recipe)
@@ -114,9 +143,9 @@ def build(recipe: Recipe, device: torch.device, narrow: bool, seed: int = 0) -> 
         add_lora(model, tuning.lora)
     model.to(device)
     choose_trained(model)
-    set_types(model, torch.bfloat16 if narrow else torch.float32)
+    set_types(model, torch.bfloat16 if tuning.precision is Precision.BFLOAT16 else torch.float32)
     rng = np.random.default_rng(seed)
-    samples = [sample(recipe, sizes_of(model), rng) for _ in range(tuning.videos_per_pass)]
+    samples = tuple(sample(recipe, sizes_of(model), rng) for _ in range(tuning.videos_per_pass))
     room = TuningModel(model, recipe.training).train()
     settings = recipe.training.optimizer
     optimizer = torch.optim.AdamW(
@@ -126,7 +155,7 @@ def build(recipe: Recipe, device: torch.device, narrow: bool, seed: int = 0) -> 
         weight_decay=settings.weight_decay,
         fused=device.type == "cuda",
     )
-    return Bench(recipe, room, make_batch(samples, model, tuning).to(device), optimizer, device, narrow)
+    return Bench(recipe, room, samples, make_batch(samples, model, tuning).to(device), optimizer, device)
 
 
 def sample(recipe: Recipe, sizes: Sizes, rng: np.random.Generator) -> Sample:
@@ -165,6 +194,13 @@ def finished(device: torch.device) -> float:
     return time.perf_counter()
 
 
+def empty(device: torch.device) -> None:
+    """Give back what nothing holds any more."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
 @contextmanager
 def autocast(bench: Bench) -> Iterator[None]:
     """Products in bfloat16 where the bench wants them so."""
@@ -172,20 +208,23 @@ def autocast(bench: Bench) -> Iterator[None]:
         yield
 
 
-def forward(bench: Bench) -> Tensor:
+def loss_of(bench: Bench, batch: ConversationBatch) -> Tensor:
     """The loss of one pass."""
-    with autocast(bench):
-        loss: Tensor = bench.room(bench.batch)["loss"]
+    loss: Tensor = bench.room(batch)["loss"]
     return loss
 
 
 def operations(bench: Bench) -> float:
     """Floating-point operations of one pass and its backward pass."""
-    counter = FlopCounterMode(display=False)
-    with counter:
-        forward(bench).backward()
-    bench.optimizer.zero_grad(set_to_none=True)
-    return float(counter.get_total_flops())
+    set_checkpointing(bench.room.model, False)
+    counter, total = operation_counter(), 0
+    for one in bench.samples:
+        batch = make_batch([one], bench.room.model, tuning_of(bench.recipe)).to(bench.device)
+        with counter:
+            loss_of(bench, batch).backward()
+        total += counter.get_total_flops()
+        bench.optimizer.zero_grad(set_to_none=True)
+    return float(total)
 
 
 def rate(device: torch.device, narrow: bool) -> float:
@@ -224,8 +263,19 @@ def parts(bench: Bench) -> dict[str, float]:
     return found
 
 
-def measure(bench: Bench, checkpointing: bool, rounds: int, count: float, speed: float) -> Measured:
-    """Least times of some rounds after one to warm up."""
+def measure(
+    bench: Bench,
+    checkpointing: bool,
+    rounds: int,
+    count: float,
+    speed: float,
+    encoders: dict[str, float],
+) -> Measured:
+    """Least times of some rounds after one to warm up.
+
+    Raises:
+        torch.OutOfMemoryError: the device has too little memory.
+    """
     set_checkpointing(bench.room.model, checkpointing)
     cuda = bench.device.type == "cuda"
     times: list[tuple[float, float, float]] = []
@@ -233,7 +283,7 @@ def measure(bench: Bench, checkpointing: bool, rounds: int, count: float, speed:
         if cuda and turn == 1:
             torch.cuda.reset_peak_memory_stats()
         start = finished(bench.device)
-        loss = forward(bench)
+        loss = loss_of(bench, bench.batch)
         read = finished(bench.device)
         loss.backward()
         back = finished(bench.device)
@@ -257,7 +307,7 @@ def measure(bench: Bench, checkpointing: bool, rounds: int, count: float, speed:
         count / speed,
         sum(one.numel() for one in trained_parameters(bench.room).values()),
         weight_count(bench.room),
-        parts(bench),
+        encoders,
     )
 
 
@@ -281,39 +331,55 @@ def table(rows: list[Measured]) -> str:
             f"{one.tokens / one.seconds:>10.0f}{peak:>10}{one.tera_operations:>8.2f}"
             f"{one.floor_seconds:>8.3f}{one.seconds / one.floor_seconds:>9.1f}x"
         )
-    for one in rows:
-        if one.checkpointing:
-            seconds = ", ".join(f"{name} {value:.3f} s" for name, value in one.parts.items())
-            lines.append(
-                f"{one.recipe}: {one.trained:,} of {one.weights:,} weights trained; {one.tokens} tokens, "
-                f"{one.role_tokens} role tokens a pass; {seconds}"
-            )
+    for one in {row.recipe: row for row in rows}.values():
+        seconds = ", ".join(f"{name} {value:.3f} s" for name, value in one.parts.items())
+        lines.append(
+            f"{one.recipe}: {one.trained:,} of {one.weights:,} weights trained; {one.videos} videos, "
+            f"{one.tokens} tokens, {one.role_tokens} role tokens a pass; {seconds}"
+        )
     return "\n".join(lines)
 
 
-def run(names: list[str], device: torch.device, rounds: int, limit: float) -> list[Measured]:
-    """Measure recipes one after the other; what would begin after the time limit is left out and said."""
-    narrow = device.type == "cuda"
-    begun, rows = time.perf_counter(), []
-    speed = rate(device, narrow)
-    print(f"large matrices: {speed / 1e12:.1f} TFLOP/s", flush=True)
+def run(
+    names: list[str],
+    device: torch.device,
+    rounds: int,
+    limit: float,
+    asked: Pass,
+    keep: Callable[[list[Measured]], None] = lambda rows: None,
+) -> list[Measured]:
+    """Measure recipes one after the other; what would begin after the time limit is left out and said.
+
+    Args:
+        keep: is given what there is after each row.
+    """
+    begun, rows = time.perf_counter(), list[Measured]()
+    speed = rate(device, asked.precision is Precision.BFLOAT16)
+    print(f"large matrices, {asked.precision}: {speed / 1e12:.2f} TFLOP/s", flush=True)
     for name in names:
         if time.perf_counter() - begun > limit:
             print(f"{name}: left out, {limit:.0f} s are over", flush=True)
             continue
-        start = finished(device)
-        bench = build(find_recipe(name), device, narrow)
-        print(f"{name}: built in {finished(device) - start:.1f} s", flush=True)
-        set_checkpointing(bench.room.model, False)
-        count = operations(bench)
-        for checkpointing in (True, False):
-            rows.append(measure(bench, checkpointing, rounds, count, speed))
-            print(table(rows[-1:]), flush=True)
-        del bench
-        gc.collect()
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
+        try:
+            for row in variants(asked_of(find_recipe(name), asked), device, rounds, speed):
+                rows.append(row)
+                print(table(rows[-1:]), flush=True)
+                keep(rows)
+        except torch.OutOfMemoryError as error:
+            print(f"{name}: left out from here, {str(error).splitlines()[0]}", flush=True)
+        empty(device)
     return rows
+
+
+def variants(recipe: Recipe, device: torch.device, rounds: int, speed: float) -> Iterator[Measured]:
+    """One recipe with activation checkpointing and without."""
+    start = finished(device)
+    bench = build(recipe, device)
+    print(f"{recipe.name}: built in {finished(device) - start:.1f} s", flush=True)
+    count, encoders = operations(bench), parts(bench)
+    for checkpointing in (True, False):
+        empty(device)
+        yield measure(bench, checkpointing, rounds, count, speed, encoders)
 
 
 def main() -> None:
@@ -323,6 +389,9 @@ def main() -> None:
     )
     command.add_argument("--recipes", nargs="+", default=["reviosa_1b", "reviosa_4b"])
     command.add_argument("--device", default="cuda", choices=("cpu", "cuda"))
+    command.add_argument("--precision", choices=list(Precision), help="(default: bfloat16 on a GPU)")
+    command.add_argument("--videos", type=int, help="videos of a pass (default: the recipe's)")
+    command.add_argument("--frames", type=int, help="frames of a video (default: the recipe's)")
     command.add_argument("--rounds", type=int, default=5)
     command.add_argument("--limit", type=float, default=70.0, help="seconds after which no recipe is begun")
     command.add_argument("--output", type=Path, help="JSON file with all numbers")
@@ -332,15 +401,23 @@ def main() -> None:
     device = torch.device(options.device)
     where = torch.cuda.get_device_name() if options.device == "cuda" else "one CPU thread"
     print(f"{where}, torch {torch.__version__}", flush=True)
-    rows = run(options.recipes, device, options.rounds, options.limit)
+    usual = Precision.BFLOAT16 if device.type == "cuda" else Precision.FLOAT32
+    asked = Pass(Precision(options.precision or usual), options.videos, options.frames)
+
+    def keep(rows: list[Measured]) -> None:
+        if options.output:
+            facts = {
+                "device": where,
+                "torch": torch.__version__,
+                "precision": asked.precision,
+                "rows": [dataclasses.asdict(one) for one in rows],
+            }
+            options.output.write_text(json.dumps(facts, indent=2) + "\n")
+
+    rows = run(options.recipes, device, options.rounds, options.limit, asked, keep)
     print(f"\n{table(rows)}")
-    if options.output:
-        facts = {
-            "device": where,
-            "torch": torch.__version__,
-            "rows": [dataclasses.asdict(one) for one in rows],
-        }
-        options.output.write_text(json.dumps(facts, indent=2) + "\n")
+    if len(rows) < 2 * len(options.recipes):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.frames import FrameArray
 from reference_model.config import ModelConfig
@@ -39,6 +38,7 @@ from reference_model.model import Reviosa, parameter_count
 from reference_model.predictor import Predictor
 from reference_model.prompts import build_word_tokenizer
 from reference_model.released_recipes import reviosa_1b, reviosa_4b
+from tests.benchmarks.counted_operations import operation_counter
 
 EXPRESSIONS = tuple(
     f"the {colour} child handing a cup to the {place} woman"
@@ -47,22 +47,6 @@ EXPRESSIONS = tuple(
 )
 SPOKEN = ("sure", ",", "it", "is")  # what is written before the role tokens
 VOCABULARY = 151_674  # rows of the released embeddings
-
-
-ATTENTION = (
-    torch.ops.aten._scaled_dot_product_flash_attention,
-    torch.ops.aten._scaled_dot_product_efficient_attention,
-    torch.ops.aten._scaled_dot_product_cudnn_attention,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu,
-)
-
-
-def attention_operations(
-    query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any
-) -> int:
-    """Operations of fused attention from its shapes; torch 2.11 cannot count fewer keys than queries."""
-    batch, heads, rows, width = query
-    return 2 * batch * heads * rows * key[2] * (width + value[3])
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +202,7 @@ def measure(
     share = work.expressions / measured
     # Counting slows every operation down: where expressions are asked one by one, one is enough.
     counted = asked if predictor.options.shared_prefix else asked[:1]
-    counter = FlopCounterMode(display=False, custom_mapping=dict.fromkeys(ATTENTION, attention_operations))
+    counter = operation_counter()
     operations: float | None
     try:
         with counter:
@@ -360,6 +344,14 @@ def main() -> None:
             )
         if options.device == "cuda":
             torch.cuda.empty_cache()
+    failed = [
+        f"{one['size']} {mode}"
+        for one in results["sizes"]
+        for mode, cost in one["modes"].items()
+        if "error" in cost
+    ]
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":
