@@ -194,7 +194,7 @@ def test_no_mask_means_causal_order():
 
 
 def test_scores_are_not_rounded_under_autocast():
-    """bfloat16 has three digits: a score of 20 would be off by up to 0.06, and its share by as many percent."""
+    """bfloat16 has three digits: a score of 20 would be off by up to 0.06, its share by six percent."""
     model, hidden, causal = built("qwen2")
     with watched([model.layers[LAYER]]) as (seen,), torch.no_grad():
         model(inputs_embeds=hidden, attention_mask=causal[None, None], position_ids=positions("qwen2"))
