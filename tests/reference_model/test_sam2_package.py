@@ -12,11 +12,17 @@ import pytest
 import torch
 
 from benchmark.errors import CheckpointError, EnvironmentProblem, UsageError
+from benchmark.frames import FrameArray
 from reference_model import sam2_backends
+from reference_model.checkpoint import save_checkpoint
+from reference_model.config import StageKind
+from reference_model.inference_options import InferenceMode
 from reference_model.mask_decoder import PromptedMaskDecoder
+from reference_model.predictor import load_predictor
 from reference_model.sam2_weights import to_native
-from tests.reference_model.mini_reviosa import build_mini
+from tests.reference_model.mini_reviosa import build_mini, mini_model_config, mini_recipe, square_clip, stage
 from tests.reference_model.original_checkpoints import SMALL_SAM2, weights_of
+from tests.reference_model.test_predict import made_talkative
 
 needs_package = pytest.mark.skipif(
     importlib.util.find_spec("sam2") is None, reason=f"the sam2 package: {sam2_backends.INSTALL_SAM2}"
@@ -107,3 +113,26 @@ def test_a_backend_that_is_not_there(monkeypatch):
     with pytest.raises(UsageError, match="unknown backend; expected transformers or sam2"):
         sam2_backends.make_follower("onnx", build_mini())
     assert sam2_backends.make_follower("transformers", build_mini()) is None
+
+
+@needs_package
+@pytest.mark.parametrize("mode", list(InferenceMode))
+def test_answers_are_the_same_with_either_backend(tmp_path, mode):
+    """From a stored checkpoint to masks at the size of the frames, as `predict --sam2-backend` does it."""
+    config = dataclasses.replace(mini_model_config(), mask_decoder=SMALL_SAM2)
+    model = build_mini(config)
+    shared = model.mask_decoder.sam2.shared_image_embedding.positional_embedding
+    model.mask_decoder.sam2.prompt_encoder.shared_embedding.positional_embedding.copy_(shared)
+    recipe = dataclasses.replace(mini_recipe(stage(StageKind.VISION)), model=config)
+    save_checkpoint(tmp_path, made_talkative(model), recipe, {})
+    answers = []
+    for backend in sam2_backends.BACKENDS:
+        predictor = load_predictor(tmp_path, "cpu", mode, backend=backend)
+        made_talkative(predictor.model)
+        predictor.open_video(FrameArray(square_clip(7, (36, 50)).frames_THWC))
+        answers += predictor.answer(["red square pushing blue square"])
+    assert "sam2" in sam2_backends.BACKENDS and answers[0].written == answers[1].written
+    for role in ("actor", "target"):
+        mine, theirs = (getattr(one, role) for one in answers)
+        assert mine.shape == theirs.shape == (7, 36, 50) and 0 < mine.mean() < 1
+        assert (mine != theirs).mean() < 1e-3  # a logit of about zero may fall to either side
