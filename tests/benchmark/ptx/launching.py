@@ -12,8 +12,8 @@ any kernel. Source: triton/runtime/jit.py and triton/backends/nvidia/driver.py o
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from unittest import mock
@@ -174,11 +174,19 @@ def _poisoned(machine: Machine, make: Callable[..., torch.Tensor]) -> Callable[.
 
 
 @contextmanager
-def on_the_machine(*, checks: Checks | None = None, seed: int = 0, slack: int = 1) -> Iterator[Machine]:
+def on_the_machine(
+    *, checks: Checks | None = None, seed: int = 0, slack: int = 1, as_cuda: bool = True
+) -> Iterator[Machine]:
     """While it lasts, Triton launches kernels on the PTX machine.
 
     Memory of `torch.empty`, `torch.empty_like` and `Tensor.new_empty` is filled with `POISON`, so that what a
     device would have left there is not zero by luck.
+
+    Args:
+        checks, seed: see `machine.Kernel.launch`.
+        slack: see `Machine`.
+        as_cuda: tensors say that they are on a CUDA device (`is_cuda`), so that a launcher that asks takes
+            its settings for one. Their `device` still is the CPU.
 
     Raises:
         PtxError: from a launch, see `machine.Kernel.launch`.
@@ -194,19 +202,12 @@ def on_the_machine(*, checks: Checks | None = None, seed: int = 0, slack: int = 
             kernel._run = _DRIVER.launcher_cls(kernel.src, kernel.metadata)
             kernel.module, kernel.function = kernel.name, kernel.asm["ptx"]
 
-    before = driver._active
-    patches: Sequence[Any] = (
-        mock.patch.object(CompiledKernel, "_init_handles", init_handles),
-        mock.patch.object(torch, "empty", _poisoned(machine, torch.empty)),
-        mock.patch.object(torch, "empty_like", _poisoned(machine, torch.empty_like)),
-        mock.patch.object(torch.Tensor, "new_empty", _poisoned(machine, torch.Tensor.new_empty)),
-    )
-    for patch in patches:
-        patch.start()
-    driver.set_active(_DRIVER)
-    try:
+    with ExitStack() as replaced:
+        replaced.enter_context(mock.patch.object(CompiledKernel, "_init_handles", init_handles))
+        replaced.enter_context(mock.patch.object(driver, "_active", _DRIVER))
+        for place, name in ((torch, "empty"), (torch, "empty_like"), (torch.Tensor, "new_empty")):
+            made = _poisoned(machine, getattr(place, name))
+            replaced.enter_context(mock.patch.object(place, name, made))
+        if as_cuda:
+            replaced.enter_context(mock.patch.object(torch.Tensor, "is_cuda", True))
         yield machine
-    finally:
-        driver._active = before
-        for patch in reversed(patches):
-            patch.stop()
