@@ -72,7 +72,7 @@ def make_accelerator(precision: Precision, device: str) -> Accelerator:
     """What talks to the other processes, on the device that was asked for.
 
     Raises:
-        EnvironmentProblem: there is no such device, or it has no bfloat16.
+        EnvironmentProblem: there is no such device, it has no bfloat16, or weights cannot be spread on it.
     """
     from accelerate import Accelerator
 
@@ -89,9 +89,17 @@ def make_accelerator(precision: Precision, device: str) -> Accelerator:
             fix="train on such a GPU, or add --precision float32",
         )
     # Asked for a CPU, accelerate would leave DeepSpeed out.
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=on_cpu and not deepspeed, mixed_precision="bf16" if precision is Precision.BFLOAT16 else "no"
     )
+    asked = os.environ.get("ACCELERATE_USE_FSDP") == "true" and accelerator.num_processes > 1
+    if asked and accelerator.distributed_type.value != "FSDP":
+        raise EnvironmentProblem(
+            "accelerate spreads weights (FSDP) over GPUs only, and would train whole copies here",
+            found=f"{accelerator.num_processes} processes on {accelerator.device.type}",
+            fix="launch without --use_fsdp, or on GPUs",
+        )
+    return accelerator
 
 
 def open_session(

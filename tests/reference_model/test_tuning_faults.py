@@ -205,6 +205,14 @@ def test_machines_that_cannot_do_what_is_asked(monkeypatch, clips, tmp_path):
         train.main(words)
 
 
+def test_weights_that_cannot_be_spread_are_not_copied_in_silence(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    make_accelerator(Precision.FLOAT32, "cpu")  # alone there is nothing to spread
+    monkeypatch.setattr("accelerate.Accelerator.num_processes", 2)
+    with pytest.raises(EnvironmentProblem, match=r"FSDP.*GPUs only.*2 processes on cpu.*--use_fsdp"):
+        make_accelerator(Precision.FLOAT32, "cpu")
+
+
 def test_options_that_do_not_go_together(clips, tmp_path):
     words = ["--recipe", "reviosa_1b_tiny", "--data-root", str(clips), "--output", str(tmp_path / "run")]
     with pytest.raises(UsageError, match=r"cannot share a step evenly.*divide by 2 x 1"):
