@@ -55,8 +55,9 @@ def is_out_of_memory(error: BaseException) -> bool:
         "OutOfMemoryError" in kind.__name__ for kind in type(error).__mro__
     ):
         return True
-    # cuBLAS, cuDNN and older drivers say it in a plain RuntimeError.
-    return isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
+    # cuBLAS, cuDNN and older drivers say it in a plain RuntimeError; so does torch of the machine's memory.
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in said or "can't allocate memory" in said)
 
 
 def release_memory(error: BaseException) -> None:

@@ -36,7 +36,7 @@ from benchmark.errors import CheckpointError, DatasetError, OutputError, UsageEr
 from benchmark.provenance import collect
 from benchmark.stored_files import make_folder, write_atomically, write_json
 from benchmark.types import Role
-from reference_model.environment import require_packages
+from reference_model.environment import enough_memory, require_packages
 from reference_model.option_bounds import require_at_least, require_seed
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def build_parser() -> Any:
     return command
 
 
+@enough_memory("use a device with more memory, or --device cpu; --clips and --figures keep less")
 def main(arguments: Sequence[str]) -> int:
     """Analyse a checkpoint and write tables and figures."""
     options = build_parser().parse_args(arguments)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.command_line import parser, run_command
 from benchmark.errors import UsageError
 from benchmark.provenance import collect
-from reference_model.environment import require_packages
+from reference_model.environment import enough_memory, require_packages
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -120,6 +120,7 @@ def build_parser() -> Any:
 SOURCES = ("internvl", "sam2", "released", "training", "checkpoint")
 
 
+@enough_memory("free some memory: a conversion holds the model about once")
 def main(arguments: Sequence[str]) -> int:
     """Convert one model."""
     options = build_parser().parse_args(arguments)

@@ -6,9 +6,12 @@ then breaks every model class with an error that names neither; so this is check
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.metadata
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from benchmark.errors import EnvironmentProblem
@@ -83,14 +86,40 @@ def check_torchvision() -> None:
         ) from error
 
 
-def memory_problem(reason: str) -> EnvironmentProblem:
-    """The sentence for a device whose memory is full."""
-    return EnvironmentProblem(
-        "not enough memory on the device",
-        found=reason.strip().splitlines()[0] if reason.strip() else "no word of why",
-        fix="encode and keep fewer frames at once (--set encode-chunk=1 --set features-kept=1), use "
-        "--precision bfloat16, or --device cpu",
-    )
+MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
+
+
+def memory_ran_out(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, of a GPU or of the machine.
+
+    torch says it of a GPU in an error of its own, of the machine in a plain RuntimeError; cuBLAS and cuDNN in
+    one as well.
+    """
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    said = str(error).lower()
+    plain = isinstance(error, RuntimeError) and any(words in said for words in MEMORY_WORDS)
+    return plain or isinstance(error, MemoryError)
+
+
+@contextmanager
+def enough_memory(fix: str) -> Iterator[None]:
+    """Let a full memory, of a GPU or of the machine, be one sentence; also to be put before a function.
+
+    Raises:
+        EnvironmentProblem: where the block ran out of memory.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError, OSError) as error:
+        if not memory_ran_out(error):
+            raise
+        said = str(error).strip()
+        raise EnvironmentProblem(
+            "not enough memory on the device",
+            found=said.splitlines()[0] if said else "no word of why",
+            fix=fix,
+        ) from error
 
 
 def torch_device(name: str) -> torch.device:

@@ -24,6 +24,7 @@ from reference_model import deepspeed_state
 from reference_model.checkpoint import save_weights
 from reference_model.conversation_batches import make_batch
 from reference_model.dataset_mix import Sample, Unreadable
+from reference_model.environment import memory_ran_out
 from reference_model.full_recipes import tuning_of
 from reference_model.lora import merged_weights, trained_parameters
 from reference_model.tuning_run import learning_rate, save_progress
@@ -172,7 +173,9 @@ def train_step(session: Session, passes: Iterator[Pass]) -> dict[str, float] | N
                     terms, bad = session.wrapped(blank), None
                 if bad is None:
                     accelerator.backward(terms["loss"])  # divided by the passes of a step in there
-            except (torch.OutOfMemoryError, MemoryError) as error:
+            except (RuntimeError, MemoryError) as error:
+                if not memory_ran_out(error):
+                    raise
                 raise _out_of_memory(session, readable) from error
         for name, term in terms.items():
             sums[name] = sums.get(name, 0.0) + float(term.detach()) / session.passes

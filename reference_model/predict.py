@@ -20,7 +20,7 @@ from typing import Any
 from benchmark.command_line import parser, run_command
 from benchmark.errors import UsageError
 from benchmark.frames import FrameSequence, open_frames
-from reference_model.environment import memory_problem
+from reference_model.environment import enough_memory
 from reference_model.inference_options import InferenceMode
 from reference_model.predictor import Answer, Predictor, QuestionTooLong, load_predictor
 
@@ -65,23 +65,22 @@ def ask(predictor: Predictor, frames: FrameSequence, expression: str) -> Answer:
 
     Raises:
         UsageError: when the question is too long.
-        EnvironmentProblem: when the device has too little memory.
     """
-    import torch
-
     try:
         predictor.open_video(frames)
         (answer,) = predictor.answer([expression])
     except QuestionTooLong as error:
         fix = "shorten the expression, or let it be cut: --set cut-questions=true"
         raise UsageError(str(error), where="--expression", fix=fix) from error
-    except torch.OutOfMemoryError as error:
-        raise memory_problem(str(error)) from error
     finally:
         predictor.close_video()
     return answer
 
 
+@enough_memory(
+    "encode and keep fewer frames at once (--set encode-chunk=1 --set features-kept=1), use "
+    "--precision bfloat16, or --device cpu"
+)
 def main(arguments: Sequence[str]) -> int:
     """Predict one expression and write the overlay."""
     from reference_model.overlay import check_output, frames_with_mask, write_overlay

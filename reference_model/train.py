@@ -31,7 +31,7 @@ from benchmark.command_line import parser, run_command
 from benchmark.provenance import collect
 from benchmark.stored_files import make_folder
 from reference_model.config import Recipe, StageConfig, StageKind
-from reference_model.environment import require_packages
+from reference_model.environment import enough_memory, require_packages
 from reference_model.full_command import add_options, refuse_options, run_full
 from reference_model.option_bounds import refuse_taken_folder, require_at_least, require_scale, require_seed
 from reference_model.recipes import find_recipe, with_scaled_steps
@@ -175,6 +175,10 @@ def build_parser() -> Any:
     return command
 
 
+@enough_memory(
+    "lower --videos-per-pass, keep activation checkpointing, share the work among GPUs (FSDP), or free some "
+    "memory; where a state was stored, go on with --resume"
+)
 def main(arguments: Sequence[str]) -> int:
     """Train, saving a checkpoint after each stage."""
     options = build_parser().parse_args(arguments)

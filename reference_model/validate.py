@@ -24,7 +24,7 @@ from benchmark.command_line import parser, run_command
 from benchmark.frames import FrameArray
 from benchmark.metrics.definition import boundary_radius, frame_counts
 from benchmark.types import BoolMasks, Role
-from reference_model.environment import require_packages
+from reference_model.environment import enough_memory, require_packages
 from reference_model.option_bounds import require_at_least
 from reference_model.predict import Answer, Predictor
 from reference_model.training_data import ClipSource, TrainingClip, TrainingExpression, open_source
@@ -127,6 +127,7 @@ def build_parser() -> Any:
     return command
 
 
+@enough_memory("use a device with more memory, or --device cpu")
 def main(arguments: Sequence[str]) -> int:
     """Validate a checkpoint and print the table."""
     options = build_parser().parse_args(arguments)

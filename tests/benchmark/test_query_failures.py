@@ -35,6 +35,7 @@ class AcceleratorOutOfMemoryErrorOfSomebody(OutOfMemoryError):
         (OutOfMemoryError("tried to allocate 2 GiB"), Status.OUT_OF_MEMORY),
         (AcceleratorOutOfMemoryErrorOfSomebody(), Status.OUT_OF_MEMORY),
         (RuntimeError("CUDA error: out of memory"), Status.OUT_OF_MEMORY),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), Status.OUT_OF_MEMORY),
         (ValueError("out of memory"), Status.ERROR),
         (QueryTimeout("no answer"), Status.TIMEOUT),
         (SystemExit(3), Status.ERROR),

@@ -133,13 +133,29 @@ def test_a_machine_without_gpu(frame_folder, monkeypatch):
         command(frame_folder, "--device", "cuda")
 
 
-def test_too_little_memory_is_one_sentence(frame_folder, monkeypatch):
-    def fails(self, expressions):
+@pytest.mark.parametrize("place", ["answer", "__init__"])
+def test_too_little_memory_is_one_sentence(frame_folder, monkeypatch, place):
+    """Of a GPU and of the machine, while a question is answered and already when the model is loaded."""
+
+    def fails(self, *arguments):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
 
+    def asks_for_too_much(self, *arguments):
+        torch.empty(2**62, dtype=torch.uint8)
+
+    for happens, found in ((fails, "CUDA out of memory"), (asks_for_too_much, ".*can't allocate memory")):
+        monkeypatch.setattr(Predictor, place, happens)
+        expected = rf"not enough memory on the device; found {found}.*--set encode-chunk=1"
+        with pytest.raises(EnvironmentProblem, match=expected):
+            command(frame_folder)
+
+
+def test_other_faults_are_not_taken_for_a_full_memory(frame_folder, monkeypatch):
+    def fails(self, expressions):
+        raise RuntimeError("shapes do not fit")
+
     monkeypatch.setattr(Predictor, "answer", fails)
-    expected = r"not enough memory on the device; found CUDA out of memory.*--set encode-chunk=1"
-    with pytest.raises(EnvironmentProblem, match=expected):
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
         command(frame_folder)
 
 

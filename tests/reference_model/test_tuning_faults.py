@@ -173,7 +173,14 @@ def test_videos_of_one_to_four_frames(tmp_path, clips, frames):
     assert train_step(session, passes_of(session)) is not None
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def ran_out() -> list[Exception]:
+    """How a GPU, Python and torch on a CPU say it; the last really asked for too much."""
+    with pytest.raises(RuntimeError, match="can't allocate memory") as failed:
+        torch.empty(2**62, dtype=torch.uint8)
+    return [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), failed.value]
+
+
+@pytest.mark.parametrize("error", ran_out())
 def test_out_of_memory_says_what_to_lower_and_keeps_the_state(tmp_path, clips, error):
     session = small_session(clips, small_tuning(videos_per_step=1), steps=3)
     forward = session.room.forward
