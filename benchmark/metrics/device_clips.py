@@ -11,10 +11,11 @@ from benchmark.metrics.definition import boundary_radius, check_radius
 if TYPE_CHECKING:
     from torch import Tensor
 
-CHUNK_BYTES = 32 << 20
-"""Packed bits of one chunk, truth and prediction together: small enough for the L2 cache of a large GPU.
+CHUNK_BYTES = 64 << 20
+"""Bits of the boundary maps of one chunk, guards and both sides included.
 
-The `torch` form needs some 12 times as much beside the masks, the `triton` form nothing more.
+The `triton` form needs some three times as much beside the masks, the `torch` form some 12 times; it takes a
+chunk of several clips clip by clip.
 """
 
 
@@ -43,6 +44,17 @@ class Piece(NamedTuple):
 
     masks: TensorPair
     size: Size
+
+
+def frames_at_once(size: Size) -> int:
+    """Frames of a size that fill a chunk."""
+    return max(1, CHUNK_BYTES // frame_bytes(size, size.radius))
+
+
+def frame_bytes(size: Size, reach: int) -> int:
+    """Bytes of the boundary maps of a frame, with guards for a tolerance of `reach` around them."""
+    words = -(-size.bits // 32) + -(-reach // 32)
+    return 2 * 4 * words * (size.lines + reach + 14)
 
 
 def check_pair(pair: TensorPair, where: str) -> None:
@@ -93,19 +105,19 @@ def radii_of(pairs: Sequence[TensorPair], radius: int | Sequence[int] | None) ->
 
 
 def chunks(pairs: Sequence[TensorPair], radii: Sequence[int]) -> Iterator[list[Piece]]:
-    """The pairs cut along time into groups whose packed bits stay within `CHUNK_BYTES`."""
+    """The pairs cut along time into groups whose maps stay within `CHUNK_BYTES`."""
     chunk: list[Piece] = []
-    room = CHUNK_BYTES
+    room, reach = CHUNK_BYTES, max(radii)
     for pair, radius in zip(pairs, radii, strict=True):
         length, height, width = pair.truth.shape
         size, first = Size(height, width, radius), 0
-        frame_bytes = 2 * 8 * size.words
+        each = frame_bytes(size, reach)
         while first < length:
-            taken = min(length - first, max(room // frame_bytes, 0 if chunk else 1))
+            taken = min(length - first, max(room // each, 0 if chunk else 1))
             if taken:
                 part = TensorPair(*(masks[first : first + taken] for masks in pair))
                 chunk.append(Piece(part, size))
-                room -= taken * frame_bytes
+                room -= taken * each
                 first += taken
             if first < length:
                 yield chunk

@@ -17,11 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import EnvironmentProblem, MaskError
-from benchmark.metrics import device_clips, packed_tensors
+from benchmark.metrics import device_clips
 from benchmark.metrics.definition import COLUMNS, Counts
-from benchmark.metrics.device_clips import TensorPair, check_dtype, check_pair, chunks, radii_of, rounded
-from benchmark.metrics.device_launches import count_lines, pack, upload
-from benchmark.metrics.packed_tensors import Outlined
+from benchmark.metrics.device_clips import (
+    Size,
+    TensorPair,
+    check_dtype,
+    check_pair,
+    chunks,
+    radii_of,
+)
+from benchmark.metrics.device_launches import Prepared, count_chunks, count_prepared, prepare
+from benchmark.metrics.device_plans import NOTES_AT, upload
 
 if TYPE_CHECKING:
     from torch import Tensor, device
@@ -131,8 +138,6 @@ def batch_counts(
     Args and Raises: as `tensor_counts`; `radius` may also name one tolerance for each clip, and a message
     names the clip by its position.
     """
-    import torch
-
     for index, pair in enumerate(pairs):
         check_pair(pair, f"clip {index}" if len(pairs) > 1 else "")
     if not pairs:
@@ -143,27 +148,25 @@ def batch_counts(
         raise MaskError(
             "masks of one batch must be on one device", found=", ".join(sorted(map(str, devices)))
         )
-    counts, unclear = [], []
-    for chunk in chunks(pairs, radii):
-        truth, predicted = (pack(chunk, side, threshold, form) for side in (0, 1))
-        sizes = [size for piece in chunk for size in [piece.size] * len(piece.masks.truth)]
-        counts.append(count_lines(truth.words, predicted.words, sizes, form))
-        unclear.append(torch.stack((truth.unclear, predicted.unclear), dim=1))
-    columns = torch.cat(counts)
-    return DeviceCounts(columns[:, :-1], columns[:, -1], torch.cat(unclear))
+    frames = sum(len(pair.truth) for pair in pairs)
+    return _counted(count_chunks(chunks(pairs, radii), frames, threshold, form))
+
+
+def _counted(rows: Tensor) -> DeviceCounts:
+    return DeviceCounts(rows[:, : len(COLUMNS)], rows[:, len(COLUMNS)], rows[:, NOTES_AT:] > 0)
 
 
 @dataclass(frozen=True)
 class PreparedTruth:
-    """A truth track that many predictions are counted against: packed, bounded and dilated once.
+    """A (T, H, W) truth track that many predictions are counted against: what can be done once has been.
 
-    Holds three bits a pixel on the truth's device, for the whole clip.
+    Holds the packed truth on its device, one bit a pixel, for the whole clip; for the torch form also its
+    boundary and what that reaches, three bits a pixel.
     """
 
-    outlined: Outlined
-    unclear: Tensor
-    bits: int
-    radius: int
+    prepared: Prepared
+    shape: tuple[int, ...]
+    device: device
 
     def counts(self, predicted: Tensor, *, threshold: float = 0.0) -> DeviceCounts:
         """The six integers of every frame of a prediction of the same shape, as `tensor_counts`.
@@ -171,32 +174,24 @@ class PreparedTruth:
         Raises:
             MaskError: when the prediction's shape or device is another, or it holds another dtype.
         """
-        import torch
-
-        words = self.outlined.words
-        shape = (words.shape[0], words.shape[1], self.bits)
-        if tuple(predicted.shape) != shape or predicted.device != words.device:
+        if tuple(predicted.shape) != self.shape or predicted.device != self.device:
             raise MaskError(
                 "prediction and truth differ in shape or device",
-                expected=f"{shape} on {words.device} as in the truth",
+                expected=f"{self.shape} on {self.device} as in the truth",
                 found=f"{tuple(predicted.shape)} on {predicted.device}",
             )
         check_dtype(predicted, "prediction", "")
-        packed = packed_tensors.pack(predicted, rounded(threshold, predicted))
-        theirs = packed_tensors.outlined(packed.words, self.bits, self.radius)
-        columns = packed_tensors.count_outlined(self.outlined, theirs)
-        unclear = torch.stack((self.unclear, packed.unclear), dim=1)
-        return DeviceCounts(columns[:, :-1], columns[:, -1], unclear)
+        return _counted(count_prepared(self.prepared, predicted, threshold))
 
 
-def prepare_truth(truth: Tensor, *, radius: int | None = None, threshold: float = 0.0) -> PreparedTruth:
-    """Do the truth's part of the counting of a (T, H, W) tensor once; the `torch` form.
+def prepare_truth(
+    truth: Tensor, *, radius: int | None = None, threshold: float = 0.0, form: str = "auto"
+) -> PreparedTruth:
+    """Do the truth's part of the counting of a (T, H, W) tensor once.
 
     Args and Raises: as `tensor_counts`.
     """
     check_pair(TensorPair(truth, truth), "")
-    radii = radii_of([TensorPair(truth, truth)], radius)
-    packed = packed_tensors.pack(truth, rounded(threshold, truth))
-    bits = int(truth.shape[2])
-    outlined = packed_tensors.outlined(packed.words, bits, radii[0])
-    return PreparedTruth(outlined, packed.unclear, bits, radii[0])
+    shape = tuple(truth.shape)
+    size = Size(shape[1], shape[2], radii_of([TensorPair(truth, truth)], radius)[0])
+    return PreparedTruth(prepare(truth, size, threshold, form), shape, truth.device)

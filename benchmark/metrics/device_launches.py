@@ -1,6 +1,6 @@
-"""Packing and counting on a device by one of two forms, the kernels of `triton_kernels` or plain torch.
+"""Counting pieces of clips on a device by one of two forms, the kernels of `triton_kernels` or plain torch.
 
-    forms        `triton`   the kernels; CUDA (or Triton's interpreter)
+    forms        `triton`   the kernels, as `device_plans` launches them; CUDA (or Triton's interpreter)
                  `torch`    the packed form of `packed_tensors`; any device
                  `auto`     `triton` on CUDA where Triton is installed, else `torch`
 
@@ -11,36 +11,19 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from benchmark.errors import EnvironmentProblem, UsageError
-from benchmark.metrics import packed_tensors
+from benchmark.metrics import device_plans, packed_tensors
 from benchmark.metrics.definition import COLUMNS
-from benchmark.metrics.device_clips import Piece, Size, rounded
-from benchmark.metrics.packed_engine import widening_steps
-from benchmark.metrics.packed_tensors import Packed
+from benchmark.metrics.device_clips import Piece, Size, frames_at_once, rounded
+from benchmark.metrics.device_plans import NOTES_AT, ROW_COLUMNS, Bits, Part
+from benchmark.metrics.packed_tensors import Outlined
 
 if TYPE_CHECKING:
     from torch import Tensor, device
 
 FORMS = ("auto", "triton", "torch")
-
-
-def pack(chunk: Sequence[Piece], side: int, threshold: float, form: str) -> Packed:
-    import torch
-
-    words, unclear = [], []
-    for piece in chunk:
-        masks = piece.masks[side]
-        pack = _launch_pack if uses_triton(masks, form) else packed_tensors.pack
-        packed = pack(masks, rounded(threshold, masks))
-        words.append(packed.words.flatten())
-        unclear.append(packed.unclear)
-    return Packed(torch.cat(words), torch.cat(unclear))
 
 
 def uses_triton(masks: Tensor, form: str) -> bool:
@@ -70,155 +53,113 @@ def uses_triton(masks: Tensor, form: str) -> bool:
     return True
 
 
-def _launch_pack(masks: Tensor, threshold: float) -> Packed:
-    import torch
-
-    from benchmark.metrics import triton_kernels
-
-    if masks.dtype is torch.float64:  # kernel arguments have 32 bits, too few for its threshold
-        unclear = torch.isnan(masks).flatten(1).any(dim=1)
-        return _launch_pack(masks > threshold, 0.0)._replace(unclear=unclear)
-    frames, lines, bits = masks.shape
-    halves = 2 * ((bits + 63) // 64)
-    words = torch.empty(frames * lines * halves // 2, dtype=torch.int64, device=masks.device)
-    unclear = torch.zeros(frames, dtype=torch.int32, device=masks.device)
-    total, block = frames * lines * halves, block_words(masks, 64)
-    grid = ((total + block - 1) // block,)
-    if not total:
-        return Packed(words, unclear.bool())
-    aligned = masks.is_contiguous() and bits % 4 == 0 and masks.data_ptr() % 4 == 0
-    if aligned and not masks.dtype.is_floating_point:
-        triton_kernels.pack_bytes[grid](
-            masks.view(torch.uint8).view(torch.int32),
-            words.view(torch.int32),
-            total,
-            bits // 4,
-            halves,
-            ZERO_OR_ONE=masks.dtype is torch.bool,
-            BLOCK=block,
-        )
-    else:
-        triton_kernels.pack_values[grid](
-            masks.view(torch.uint8) if masks.dtype is torch.bool else masks,
-            words.view(torch.int32),
-            unclear,
-            *masks.stride(),
-            total,
-            lines,
-            bits,
-            halves,
-            threshold,
-            IS_FLOAT=masks.dtype.is_floating_point,
-            BLOCK=block,
-        )
-    return Packed(words, unclear.bool())
+def count_chunks(chunks: Iterable[Sequence[Piece]], frames: int, threshold: float, form: str) -> Tensor:
+    """Rows (N, `ROW_COLUMNS`) of `frames` frames, see `device_plans.count`."""
+    rows, first = None, 0
+    for chunk in chunks:
+        if rows is None:
+            rows = empty_rows(frames, chunk[0].masks.truth.device)
+        last = first + sum(len(piece.masks.truth) for piece in chunk)
+        fits = all(device_plans.fits(piece.size) for piece in chunk)
+        if fits and uses_triton(chunk[0].masks.truth, form):
+            device_plans.count([_part(piece, threshold) for piece in chunk], rows[first:last])
+        else:
+            for piece in chunk:
+                end = first + len(piece.masks.truth)
+                truth, predicted = (_packed(masks, threshold) for masks in piece.masks)
+                ours = _outlined(truth.words, piece.size)
+                _count_outlined(ours, predicted, piece.size, rows[first:end])
+                rows[first:end, NOTES_AT] = truth.unclear
+                first = end
+        first = last
+    assert rows is not None
+    return rows
 
 
-def count_lines(truth: Tensor, predicted: Tensor, sizes: Sequence[Size], form: str) -> Tensor:
-    """Counts and truth areas (N, 7) of packed frames that lie one behind the other, one size each."""
-    import torch
+def count_words(truth: Tensor, predictions: Iterable[Tensor], size: Size, form: str) -> Iterator[Tensor]:
+    """The six integers (N, 6) for each prediction, all as packed words (N, L, K) of `packed_tensors`.
 
-    if uses_triton(truth, form):
-        from benchmark.metrics import triton_kernels
-
-        if all(size.radius <= triton_kernels.MAX_RADIUS for size in sizes):
-            return _launch_count(truth, predicted, sizes)
-    parts = [torch.zeros((0, len(COLUMNS) + 1), dtype=torch.int64, device=truth.device)]
-    place = first = 0
-    while first < len(sizes):
-        size, last = sizes[first], first
-        while last < len(sizes) and sizes[last] == size:
-            last += 1
-        end = place + (last - first) * size.words
-        shape = (last - first, size.lines, -1)
-        views = [words[place:end].view(shape) for words in (truth, predicted)]
-        ours, theirs = (packed_tensors.outlined(view, size.bits, size.radius) for view in views)
-        parts.append(packed_tensors.count_outlined(ours, theirs))
-        place, first = end, last
-    return torch.cat(parts)
-
-
-def count_group(
-    truth: Tensor, predictions: Iterable[Tensor], size: Size, frames: int, form: str
-) -> Iterator[Tensor]:
-    """`count_lines` of several predictions of one truth track, all of one size.
-
-    The torch form bounds and dilates the truth once; the kernels do that in registers, where it costs less
-    than fetching it would.
+    The torch form bounds and dilates the truth once; for the kernels that costs less than fetching it would.
     """
-    sizes = [size] * frames
-    if uses_triton(truth, form):
-        yield from (count_lines(truth, predicted, sizes, form) for predicted in predictions)
+    if device_plans.fits(size) and uses_triton(truth, form):
+        ours = device_plans.bits_of(truth)
+        for predicted in predictions:
+            rows = empty_rows(len(truth), truth.device)
+            device_plans.count([Part(ours, device_plans.bits_of(predicted), size, len(truth))], rows)
+            yield rows[:, : len(COLUMNS)]
         return
-    shape = (frames, size.lines, -1)
-    ours = packed_tensors.outlined(truth.view(shape), size.bits, size.radius)
+    outlined = _outlined(truth, size)
     for predicted in predictions:
-        theirs = packed_tensors.outlined(predicted.view(shape), size.bits, size.radius)
-        yield packed_tensors.count_outlined(ours, theirs)
+        yield packed_tensors.count_outlined(outlined, _outlined(predicted, size))[:, : len(COLUMNS)]
 
 
-def _launch_count(truth: Tensor, predicted: Tensor, sizes: Sequence[Size]) -> Tensor:
-    import torch
+class Prepared(NamedTuple):
+    """A truth that many predictions are counted against, in parts of `frames_at_once` frames.
 
-    from benchmark.metrics import triton_kernels
-
-    counts = torch.zeros((len(sizes), len(COLUMNS) + 1), dtype=torch.int32, device=truth.device)
-    if not sizes:
-        return counts.long()
-    block = block_words(truth, 128)
-    words = np.array([size.words for size in sizes])
-    tiles = -(-words // block)
-    radii = sorted({size.radius for size in sizes})
-    disks = disk_tables(tuple(radii))
-    columns = np.array(sizes, np.int64)
-    host = (
-        np.repeat(np.arange(len(sizes)), tiles).astype(np.int32),
-        (np.cumsum(tiles) - tiles).astype(np.int32),
-        np.cumsum(words) - words,
-        *columns.T.astype(np.int32),
-        disks.start[np.searchsorted(radii, columns[:, 2])],
-        disks.plan,
-        disks.steps,
-    )
-    device_tables = [upload(table, truth.device) for table in host]
-    grid = (int(tiles.sum()),)
-    triton_kernels.count_tiles[grid](truth, predicted, *device_tables, counts, BLOCK=block)
-    return counts.long()
-
-
-class DiskTables(NamedTuple):
-    """Disks of several radii as the kernels read them.
-
-    For the i-th radius, `steps[plan[start[i] + d] : plan[start[i] + d + 1]]` are the widening steps after
-    the lines at distance d.
+    A part is packed, for the kernels; for the torch form also bounded and dilated. `unclear` (T,) bool are
+    frames that hold a value that is not a number.
     """
 
-    start: NDArray[np.int32]
-    plan: NDArray[np.int32]
-    steps: NDArray[np.int32]
+    parts: tuple[Bits | Outlined, ...]
+    unclear: Tensor
+    size: Size
 
 
-@cache
-def disk_tables(radii: tuple[int, ...]) -> DiskTables:
-    """The tables of ascending radii."""
-    start: list[int] = []
-    plan: list[int] = []
-    steps = [0]  # a table cannot be empty: step 0 is never read
-    for radius in radii:
-        start.append(len(plan))
-        for part in widening_steps(radius):
-            plan.append(len(steps))
-            steps.extend(part)
-        plan.append(len(steps))
-    return DiskTables(*(np.array(table, np.int32) for table in (start, plan, steps)))
-
-
-def block_words(masks: Tensor, on_device: int) -> int:
-    """Words a program handles; Triton's interpreter pays per program, so it gets few large ones."""
-    return on_device if masks.is_cuda else 4096
-
-
-def upload(table: NDArray[np.generic], where: device) -> Tensor:
+def prepare(truth: Tensor, size: Size, threshold: float, form: str) -> Prepared:
+    """Do the truth's part of the counting of a (T, H, W) tensor once."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(table)).to(where, non_blocking=True)
+    parts: list[Bits | Outlined] = []
+    unclear = [torch.zeros(0, dtype=torch.bool, device=truth.device)]
+    kernels = device_plans.fits(size) and uses_triton(truth, form)
+    for masks in truth.split(frames_at_once(size)) if len(truth) else ():
+        if kernels:
+            bits, wrong = device_plans.pack(device_plans.masks_of(masks, rounded(threshold, masks)))
+            parts.append(bits)
+            unclear.append(wrong)
+        else:
+            packed = _packed(masks, threshold)
+            parts.append(_outlined(packed.words, size))
+            unclear.append(packed.unclear)
+    return Prepared(tuple(parts), torch.cat(unclear), size)
+
+
+def count_prepared(truth: Prepared, predicted: Tensor, threshold: float) -> Tensor:
+    """Rows of `count_chunks` of one prediction."""
+    rows = empty_rows(len(predicted), predicted.device)
+    step = frames_at_once(truth.size)
+    for index, ours in enumerate(truth.parts):
+        part = slice(index * step, (index + 1) * step)
+        masks = predicted[part]
+        if isinstance(ours, Bits):
+            theirs = device_plans.masks_of(masks, rounded(threshold, masks))
+            device_plans.count([Part(ours, theirs, truth.size, len(masks))], rows[part])
+        else:
+            _count_outlined(ours, _packed(masks, threshold), truth.size, rows[part])
+    rows[:, NOTES_AT] = truth.unclear
+    return rows
+
+
+def empty_rows(frames: int, where: device) -> Tensor:
+    """Rows of zeros for `device_plans.count` to add to."""
+    import torch
+
+    return torch.zeros((frames, ROW_COLUMNS), dtype=torch.int64, device=where)
+
+
+def _part(piece: Piece, threshold: float) -> Part:
+    truth, predicted = (device_plans.masks_of(masks, rounded(threshold, masks)) for masks in piece.masks)
+    return Part(truth, predicted, piece.size, len(piece.masks.truth))
+
+
+def _packed(masks: Tensor, threshold: float) -> packed_tensors.Packed:
+    return packed_tensors.pack(masks, rounded(threshold, masks))
+
+
+def _outlined(words: Tensor, size: Size) -> Outlined:
+    return packed_tensors.outlined(words, size.bits, size.radius)
+
+
+def _count_outlined(truth: Outlined, predicted: packed_tensors.Packed, size: Size, rows: Tensor) -> None:
+    rows[:, :NOTES_AT] = packed_tensors.count_outlined(truth, _outlined(predicted.words, size))
+    rows[:, NOTES_AT + 1] = predicted.unclear

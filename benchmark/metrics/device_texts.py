@@ -18,7 +18,8 @@ from benchmark.metrics import device_clips, packed_tensors
 from benchmark.metrics.definition import COLUMNS, Counts
 from benchmark.metrics.device_clips import Size
 from benchmark.metrics.device_engine import require_device
-from benchmark.metrics.device_launches import count_group, upload
+from benchmark.metrics.device_launches import count_words
+from benchmark.metrics.device_plans import upload
 from benchmark.run_lengths import runs_from_text
 
 if TYPE_CHECKING:
@@ -49,14 +50,14 @@ def group_counts(
     """
     where = on or require_device()
     size = Size(width, height, radius)
-    step = max(1, device_clips.CHUNK_BYTES // (2 * 8 * size.words))
+    step = device_clips.frames_at_once(size)
     counts = np.zeros((len(predictions), len(truth), len(COLUMNS)), np.int64)
     for first in range(0, len(truth), step):
         part = slice(first, first + step)
         true_lines = _upload_lines(truth[part], size, "truth", first, where)
         lines = (_upload_lines(texts[part], size, "prediction", first, where) for texts in predictions)
-        for index, columns in enumerate(count_group(true_lines, lines, size, len(truth[part]), form)):
-            counts[index, part] = columns[:, :-1].cpu().numpy()
+        for index, columns in enumerate(count_words(true_lines, lines, size, form)):
+            counts[index, part] = columns.cpu().numpy()
     return counts
 
 
@@ -78,8 +79,7 @@ def track_counts(
 def _upload_lines(texts: Sequence[bytes | None], size: Size, side: str, first: int, where: device) -> Tensor:
     borders, owners = _borders(texts, size.bits, size.lines, side, first)
     places, masks = upload(borders, where), upload(owners, where)
-    lines = packed_tensors.lines_from_borders(places, masks, len(texts), size.lines, size.bits)
-    return lines.flatten()
+    return packed_tensors.lines_from_borders(places, masks, len(texts), size.lines, size.bits)
 
 
 def _borders(

@@ -5,13 +5,16 @@ everything to a JSON file:
 
     python -m tests.benchmarks.measure_device_engine --output device_engine.json
     python -m tests.benchmarks.measure_device_engine --pairs 2000 --repeats 5
-    python -m tests.benchmarks.measure_device_engine --pairs 0 --sizes 480x854
+    python -m tests.benchmarks.measure_device_engine --pairs 0 --sizes 480x854 --variants --profile
+
+`--variants` times other ways of cutting the work up (`device_launches.Launch`, chunks of other sizes), each
+against the default in the same run; `--profile` says what each kernel takes and what the host.
 
 Exactness: adversarial pairs of `mask_generators`, of mixed sizes and tolerances in each launch, against
 the processor's engine on the same masks, and one pair in fifty against the definition. Time: CUDA
 events around `batch_counts`, the median of the repeats; batches are several times the L2 cache. Limit:
-the bytes that must be moved at the copy bandwidth measured here, and the operations that were counted
-by hand from the kernels for the tiles that hold boundary bits.
+the bytes that must be read, and those of the boundary maps written once, at the copy bandwidth measured
+here.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,22 +36,33 @@ from tqdm import tqdm
 
 from benchmark.errors import EnvironmentProblem
 from benchmark.masks import encode
-from benchmark.metrics import device_engine, device_texts, engines
+from benchmark.metrics import device_clips, device_engine, device_launches, device_texts, engines
 from benchmark.metrics.definition import boundary_radius, frame_counts
 from benchmark.metrics.device_clips import TensorPair
 from tests.benchmark.mask_generators import Pair, adversarial_pair, object_pair
 
 SIZES = ("480x854", "720x1280", "1080x1920", "2160x3840")
 BATCH_BYTES = 1 << 30
-KINDS = ("bool", "uint8", "bfloat16 logits")
+KINDS = ("bool", "uint8", "bfloat16 logits", "float32 logits")
 
-# 32-bit operations, counted in `triton_kernels`. Packing: compare, shift and add for each pixel in
-# `pack_values`; four pixels share ten operations in `pack_bytes`.
-PACK_OPERATIONS = {"values": 5.0, "bytes": 2.5}
-# For one 64-bit word with boundary bits, one direction: three boundaries on each of two lines for each
-# distance (each of 9 operations on two halves), and 13 operations on two halves for each widening step.
-LINE_OPERATIONS = 2 * 3 * 9 * 2
-STEP_OPERATIONS = 13 * 2
+# For exactness, the tolerances that the disk is unrolled for in every fourth batch; others are mixed.
+UNROLLED_RADII = (6, 8, 12, 18)
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "8 lines a strip": {"rows": 8, "strips": 16},
+    "32 lines a strip": {"rows": 32, "strips": 4},
+    "64 strips a program": {"block": 64, "warps": 2},
+    "256 strips a program": {"block": 256, "warps": 8},
+    "4 strips matched at once": {"strips": 4, "match_warps": 2},
+    "32 programs match": {"match_programs": 32},
+    "disk in loops": {"unrolled": -1},
+    "chunks of 16 MB": {"chunk": 16 << 20},
+    "chunks of 64 MB": {"chunk": 64 << 20},
+    "chunks of 128 MB": {"chunk": 128 << 20},
+    "chunks of 256 MB": {"chunk": 256 << 20},
+    "default again": {},
+}
 
 
 class Answered(NamedTuple):
@@ -55,11 +71,13 @@ class Answered(NamedTuple):
 
 
 def answered_pairs(job: tuple[int, int]) -> list[Answered]:
-    """Some pairs with the counts of the processor's engine."""
+    """Some pairs with the counts of the processor's engine; every fourth job of one tolerance."""
     seed, count = job
     rng, answers = np.random.default_rng([99, seed]), []
     for index in range(count):
         pair = adversarial_pair(rng, 400)
+        if seed % 4 == 0:
+            pair = replace(pair, radius=UNROLLED_RADII[seed // 4 % len(UNROLLED_RADII)])
         counts = engines.mask_counts(pair.truth[None], pair.predicted[None], pair.radius)[0].tolist()
         if index % 50 == 0 and frame_counts(pair.truth, pair.predicted, pair.radius).tolist() != counts:
             raise SystemExit(f"the processor's engine differs from the definition: seed {seed}, pair {index}")
@@ -80,7 +98,7 @@ def check(total: int, form: str) -> dict[str, Any]:
                 truth, predicted = (
                     torch.from_numpy(masks[None].copy()).cuda() for masks in (pair.truth, pair.predicted)
                 )
-                tensors.append(TensorPair(truth, as_kind(predicted, KINDS[index % 3])))
+                tensors.append(TensorPair(truth, as_kind(predicted, KINDS[index % 4])))
             radii = [answer.pair.radius for answer in batch]
             found = device_engine.batch_counts(tensors, radius=radii, form=form).numpy().tolist()
             done += len(batch)
@@ -98,7 +116,9 @@ def as_kind(masks: Any, kind: str) -> Any:
 
     if kind == "bool":
         return masks
-    return masks.to(torch.uint8) * 255 if kind == "uint8" else masks.to(torch.bfloat16) - 0.5
+    if kind == "uint8":
+        return masks.to(torch.uint8) * 255
+    return masks.to(torch.bfloat16 if kind == "bfloat16 logits" else torch.float32) - 0.5
 
 
 def seconds_of(work: Callable[[], Any], repeats: int) -> float:
@@ -138,55 +158,120 @@ def realistic_batch(height: int, width: int, count: int) -> list[np.ndarray]:
     return sides
 
 
-def operations(truth: np.ndarray, predicted: np.ndarray, radius: int, packing: str) -> float:
-    """32-bit operations for one pair, averaged over a few: packing, and the disk where tiles need it."""
-    from benchmark.metrics.definition import boundary_map
-    from benchmark.metrics.packed_engine import widening_steps
-
-    steps = sum(len(part) for part in widening_steps(radius))
-    words, active = -(-truth.shape[2] // 64), 0
-    for pair in zip(truth[:16], predicted[:16], strict=True):
-        for mask in pair:
-            lines, columns = np.nonzero(boundary_map(mask))
-            tiles = np.unique((lines * words + columns // 64) // 128)
-            active += 128 * tiles.size
-    disk = active / 16 * (LINE_OPERATIONS * (radius + 1) + STEP_OPERATIONS * steps)
-    return float(2 * truth[0].size * PACK_OPERATIONS[packing] + disk)
-
-
 def time_sizes(
-    sizes: list[str], forms: list[str], repeats: int, bandwidth: float
+    sizes: list[str], forms: list[str], repeats: int, bandwidth: float, variants: bool, profile: bool
 ) -> Iterator[dict[str, Any]]:
+    """Rows of the report. Truths are boolean, or bytes; the predictions are of every kind."""
     import torch
 
     for size in sizes:
         height, width = (int(side) for side in size.split("x"))
         count = max(16, min(1024, BATCH_BYTES // (2 * height * width)))
         truth, predicted = realistic_batch(height, width, count)
-        radius = boundary_radius(height, width)
         on_device = [torch.from_numpy(masks).cuda() for masks in (truth, predicted)]
+        maps = 2 * 4 * (-(-width // 32) + 1) * 16 * (-(-height // 16) + 1)
         for kind in KINDS:
-            pair = TensorPair(*(as_kind(masks, kind) for masks in on_device))
-            item = pair.truth.element_size()
-            packed = 2 * 8 * height * -(-width // 64)
-            moved = 2 * height * width * item + 2 * packed  # masks read; bits written and read again
-            packing = "bytes" if item == 1 and width % 4 == 0 else "values"
+            pair = TensorPair(
+                as_kind(on_device[0], "uint8") if kind == "uint8" else on_device[0],
+                as_kind(on_device[1], kind),
+            )
+            read = height * width * (pair.truth.element_size() + pair.predicted.element_size())
             for form in forms:
                 if form == "torch" and kind != "bool":
                     continue
-                seconds = seconds_of(lambda f=form, p=pair: device_engine.batch_counts([p], form=f), repeats)
+                few = 3 if form == "torch" else repeats
+                seconds = seconds_of(lambda f=form, p=pair: device_engine.batch_counts([p], form=f), few)
                 yield {
                     "size": size,
                     "masks": kind,
                     "form": form,
                     "pairs": count,
                     "microseconds_a_pair": 1e6 * seconds / count,
-                    "bytes_a_pair": moved,
-                    "microseconds_at_copy_bandwidth": 1e6 * moved / bandwidth,
-                    "operations_a_pair": operations(truth, predicted, radius, packing),
+                    "bytes_read_a_pair": read,
+                    "bytes_of_maps_a_pair": maps,
+                    "microseconds_reading": 1e6 * read / bandwidth,
+                    "microseconds_with_maps": 1e6 * (read + maps) / bandwidth,
                 }
+            if profile:
+                yield {"size": size, "masks": kind, "form": "profile", "pairs": count, **profiled(pair)}
+            if variants and kind == "bool" and height in (480, 1080):
+                yield from time_variants(size, kind, pair, repeats)
             del pair
-        yield time_text(size, truth[:256], predicted[:256], radius)
+        prepared = device_engine.prepare_truth(on_device[0])
+        seconds = seconds_of(lambda p=prepared, m=on_device[1]: p.counts(m), repeats)
+        yield {
+            "size": size,
+            "masks": "bool, truth prepared",
+            "form": "auto",
+            "pairs": count,
+            "microseconds_a_pair": 1e6 * seconds / count,
+        }
+        few = 16 if height < 2000 else 4
+        short = TensorPair(*(masks[:few] for masks in on_device))
+        seconds = seconds_of(lambda p=short: device_engine.batch_counts([p]), repeats)
+        yield {
+            "size": size,
+            "masks": f"bool, {few} frames",
+            "form": "auto",
+            "pairs": few,
+            "microseconds_a_pair": 1e6 * seconds / few,
+        }
+        yield time_text(size, truth[:64], predicted[:64], boundary_radius(height, width))
+
+
+def time_variants(size: str, kind: str, pair: TensorPair, repeats: int) -> Iterator[dict[str, Any]]:
+    count = len(pair.truth)
+    for name, changes in VARIANTS.items():
+        with cut_as(changes):
+            seconds = seconds_of(lambda: device_engine.batch_counts([pair], form="triton"), repeats)
+        yield {
+            "size": size,
+            "masks": kind,
+            "form": name,
+            "pairs": count,
+            "microseconds_a_pair": 1e6 * seconds / count,
+        }
+
+
+@contextmanager
+def cut_as(changes: dict[str, Any]) -> Iterator[None]:
+    """The device engine with other settings."""
+    launch, chunk = device_launches.LAUNCH, device_clips.CHUNK_BYTES
+    others = {name: value for name, value in changes.items() if name != "chunk"}
+    try:
+        device_launches.LAUNCH = launch._replace(**others)
+        device_clips.CHUNK_BYTES = changes.get("chunk", chunk)
+        yield
+    finally:
+        device_launches.LAUNCH, device_clips.CHUNK_BYTES = launch, chunk
+
+
+def profiled(pair: TensorPair) -> dict[str, Any]:
+    """Microseconds a pair of each kernel, by the profiler, and of the host before it waits."""
+    import torch
+
+    def work() -> None:
+        device_engine.batch_counts([pair], form="triton")
+
+    work()
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    work()
+    host = time.perf_counter() - start
+    torch.cuda.synchronize()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        for _ in range(3):
+            work()
+        torch.cuda.synchronize()
+    each = 3 * len(pair.truth)
+    kernels = {
+        event.key[:60]: round(event.self_device_time_total / each, 4) for event in profile.key_averages()
+    }
+    return {
+        "microseconds_a_pair": sum(kernels.values()),
+        "kernels": {name: value for name, value in kernels.items() if value},
+        "host_microseconds_a_pair": 1e6 * host / len(pair.truth),
+    }
 
 
 def time_text(size: str, truth: np.ndarray, predicted: np.ndarray, radius: int) -> dict[str, Any]:
@@ -209,16 +294,16 @@ def time_text(size: str, truth: np.ndarray, predicted: np.ndarray, radius: int) 
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
-    print(
-        f"{'size':<11}{'masks':<17}{'form':<8}{'us a pair':>10}{'us at copy bandwidth':>22}{'operations':>12}"
-    )
+    print(f"{'size':<11}{'masks':<22}{'form':<27}{'us a pair':>10}{'us reading':>12}{'and maps':>10}")
     for row in rows:
-        limit, work = row.get("microseconds_at_copy_bandwidth"), row.get("operations_a_pair")
+        reading, maps = row.get("microseconds_reading"), row.get("microseconds_with_maps")
         print(
-            f"{row['size']:<11}{row['masks']:<17}{row['form']:<8}{row['microseconds_a_pair']:>10.3f}"
-            f"{'' if limit is None else format(limit, '.3f'):>22}"
-            f"{'' if work is None else format(work, '.2e'):>12}"
+            f"{row['size']:<11}{row['masks']:<22}{row['form']:<27}{row['microseconds_a_pair']:>10.3f}"
+            f"{'' if reading is None else format(reading, '.3f'):>12}"
+            f"{'' if maps is None else format(maps, '.3f'):>10}"
         )
+        if "kernels" in row:
+            print(f"{'':<11}host {row['host_microseconds_a_pair']:.3f}, kernels {row['kernels']}")
 
 
 def main() -> int:
@@ -228,6 +313,9 @@ def main() -> int:
     parser.add_argument(
         "--pairs", type=int, default=100_000, help="for exactness, each form; default: %(default)s"
     )
+    parser.add_argument("--torch-pairs", type=int, default=2000, help="the same for the form torch")
+    parser.add_argument("--variants", action="store_true", help="other ways to cut the work up")
+    parser.add_argument("--profile", action="store_true", help="time of each kernel and of the host")
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--sizes", default=",".join(SIZES))
     parser.add_argument("--forms", default="triton,torch")
@@ -251,11 +339,19 @@ def main() -> int:
         f"{report['device']}, torch {report['torch']}: copies {report['copy_bytes_a_second'] / 1e12:.2f} TB/s"
     )
     report["times"] = list(
-        time_sizes(options.sizes.split(","), forms, options.repeats, report["copy_bytes_a_second"])
+        time_sizes(
+            options.sizes.split(","),
+            forms,
+            options.repeats,
+            report["copy_bytes_a_second"],
+            options.variants,
+            options.profile,
+        )
     )
     print_rows(report["times"])
     options.output.write_text(json.dumps(report, indent=1) + "\n")
-    report["exactness"] = [check(options.pairs, form) for form in forms] if options.pairs else []
+    totals = {"triton": options.pairs, "torch": min(options.pairs, options.torch_pairs)}
+    report["exactness"] = [check(totals[form], form) for form in forms if totals[form]]
     for row in report["exactness"]:
         print(f"exactness, {row['form']}: {row['pairs']} pairs, {row['different']} different")
     report["peak_device_bytes"] = torch.cuda.max_memory_allocated()

@@ -1,0 +1,413 @@
+"""Chunks of masks for the kernels of `triton_kernels`: their table, the memory they share, the launches.
+
+All pieces of a chunk are packed in one launch for each way that masks are compared, outlined in one more,
+and matched in one, or two where tolerances lie on both sides of 32 pixels. What the kernels must know of the
+pieces travels in one small table; the host waits for nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import cache
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.metrics.device_clips import Size
+from benchmark.metrics.packed_engine import widening_steps
+
+if TYPE_CHECKING:
+    from torch import Tensor, device, dtype
+
+VECTOR_BYTES = 16
+WORD_BITS = 32
+STRIP_WORDS = 4
+"""Of an entry of a list of strips."""
+ROW_COLUMNS, NOTES_AT = 9, 7
+"""Of a frame's row: the six integers, the truth's area, and from `NOTES_AT` on whether truth and prediction
+hold a value that is not a number."""
+PIECE_COLUMNS = 11
+MAX_RADIUS = 64
+"""Tolerance up to which `triton_kernels.match` is exact."""
+LARGEST_FRAME = 1 << 30
+"""Pixels of a frame, with its lines filled up to whole words, that the kernels number in 32 bits."""
+
+
+class Launch(NamedTuple):
+    """How the work is cut up; see `triton_kernels`. Changes the speed and nothing else."""
+
+    units: int = 512
+    rows: int = 8
+    block: int = 128
+    strips: int = 16
+    warps: int = 4
+    match_programs: int = 16  # for each multiprocessor, at most
+
+
+LAUNCH = Launch()
+INTERPRETED = Launch(units=8192, block=1024, strips=256)  # Triton's interpreter pays for each program
+
+
+class Kind(enum.IntEnum):
+    """How masks lie in memory."""
+
+    BOOLS = 0
+    """Bytes of 0 and 1."""
+    BYTES = 1
+    HALVES = 2
+    """Floating point of 16 bits, either form."""
+    FLOATS = 3
+
+
+class Comparison(NamedTuple):
+    """How values become bits, see `triton_kernels.pack`."""
+
+    kind: Kind
+    below_zero: bool = False
+    above: int = 0
+    nan_above: int = 0
+
+
+class Masks(NamedTuple):
+    """Masks (T, H, W) as `pack` reads them; `memory` keeps `address` alive."""
+
+    memory: Tensor
+    address: int
+    vectors: int
+    frame_values: int
+    frames: int
+    pitch: int
+    comparison: Comparison
+
+    @property
+    def words(self) -> int:
+        """Words of 32 bits that they take."""
+        return -(-self.frames * self.frame_values // WORD_BITS)
+
+
+class Bits(NamedTuple):
+    """Masks that are bits already, lines `pitch` bits apart; `memory` keeps `address` alive."""
+
+    memory: Tensor
+    address: int
+    pitch: int
+
+
+class Part(NamedTuple):
+    """A piece as the kernels read it."""
+
+    truth: Masks | Bits
+    predicted: Masks | Bits
+    size: Size
+    frames: int
+
+
+def fits(size: Size) -> bool:
+    """Whether the kernels can count frames of this size and tolerance."""
+    return size.radius <= MAX_RADIUS and 64 * size.words <= LARGEST_FRAME
+
+
+def masks_of(masks: Tensor, threshold: float) -> Masks:
+    """Masks (T, H, W) where they lie; copied if they do not fill whole vectors of bytes.
+
+    Args:
+        threshold: rounded to their dtype.
+    """
+    import torch
+
+    if masks.dtype is torch.float64:
+        sides = torch.where(masks > threshold, 1.0, -1.0)
+        masks, threshold = torch.where(masks.isnan(), masks, sides).bfloat16(), 0.0
+    masks = masks.contiguous()
+    frames, lines, bits = masks.shape
+    memory, size = masks, masks.numel() * masks.element_size()
+    vectors = -(-size // VECTOR_BYTES)
+    if masks.data_ptr() % VECTOR_BYTES or size % VECTOR_BYTES:
+        memory = torch.zeros(vectors * VECTOR_BYTES, dtype=torch.uint8, device=masks.device)
+        memory[:size] = masks.view(-1).view(torch.uint8)
+    return Masks(
+        memory, memory.data_ptr(), vectors, lines * bits, frames, bits, _comparison(masks.dtype, threshold)
+    )
+
+
+def bits_of(words: Tensor) -> Bits:
+    """Packed words (N, L, K) of `packed_tensors`."""
+    words = words.contiguous()
+    return Bits(words, words.data_ptr(), 64 * words.shape[2])
+
+
+@cache
+def _comparison(kind: dtype, threshold: float) -> Comparison:
+    import torch
+
+    if not kind.is_floating_point:
+        return Comparison(Kind.BOOLS if kind is torch.bool else Kind.BYTES)
+    width = 8 * int(kind.itemsize)
+    as_integer = torch.int16 if width == 16 else torch.int32
+
+    def magnitude(value: float) -> int:
+        pattern = int(torch.tensor(abs(value), dtype=kind).view(as_integer))
+        return pattern & ((1 << (width - 1)) - 1)
+
+    twice = 0x10001 if width == 16 else 1
+    largest, below_zero = (1 << (width - 1)) - 1, threshold < 0
+    above = largest - magnitude(threshold) + int(below_zero)
+    of_kind = Kind.HALVES if width == 16 else Kind.FLOATS
+    return Comparison(of_kind, below_zero, above * twice, (largest - magnitude(float("inf"))) * twice)
+
+
+def pack(masks: Masks) -> tuple[Bits, Tensor]:
+    """The bits of masks, and whether each frame holds a value that is not a number, (T,) bool."""
+    import torch
+
+    where = masks.memory.device
+    words = torch.empty(masks.words, dtype=torch.int32, device=where)
+    notes = torch.zeros((masks.frames, ROW_COLUMNS), dtype=torch.int64, device=where)
+    bits = Bits(words, words.data_ptr(), masks.pitch)
+    packing = _packing([Stream(masks, bits.address, 0)], cut_on(where))
+    table = upload(np.concatenate((packing.streams, packing.owners)), where)
+    _launch_pack(packing, table, len(packing.streams), notes, cut_on(where))
+    return bits, notes[:, 0] > 0
+
+
+def count(parts: Sequence[Part], rows: Tensor) -> None:
+    """Add the counts of the frames of all parts to `rows`, one part after another.
+
+    Args:
+        rows: (N, `ROW_COLUMNS`) int64: the six integers, the truth's area, and whether truth and prediction
+            hold a value that is not a number; zeros at first.
+    """
+    import torch
+
+    from benchmark.metrics import triton_kernels
+
+    where = rows.device
+    cut = cut_on(where)
+    outlining = _outlining(parts, cut)
+    if not outlining.programs:
+        return
+    scratch = torch.empty(outlining.scratch_words, dtype=torch.int32, device=where)
+    scratch[: outlining.head].zero_()
+    packing = _packing(_streams(parts, outlining, scratch.data_ptr()), cut)
+    pieces_at = len(packing.streams)
+    lists_at = pieces_at + outlining.pieces.size
+    lists = _lists(outlining, lists_at)
+    packed_by = lists_at + len(lists)
+    outlined_by = packed_by + len(packing.owners)
+    tables = (packing.streams, outlining.pieces.ravel(), lists, packing.owners, outlining.owners)
+    table = upload(np.concatenate(tables), where)
+
+    _launch_pack(packing, table, packed_by, rows, cut)
+    triton_kernels.outline[(outlining.programs,)](
+        table,
+        pieces_at,
+        outlined_by,
+        lists_at,
+        outlining.guard_words,
+        outlining.guard_bands,
+        rows,
+        scratch,
+        ROWS=cut.rows,
+        BLOCK=cut.block,
+        num_warps=cut.warps,
+    )
+    most = -(-2 * cut.block * outlining.programs // cut.strips)
+    programs = min(most, cut.match_programs * _multiprocessors(where))
+    radii = outlining.radii
+    narrow = bisect_left(radii, WORD_BITS + 1)
+    for first, last in ((0, narrow), (narrow, len(radii))):
+        if first < last:
+            triton_kernels.match[(programs, last - first)](
+                table,
+                lists_at,
+                len(radii),
+                first,
+                rows,
+                scratch,
+                WIDE=first >= narrow,
+                ROWS=cut.rows,
+                STRIPS=cut.strips,
+                num_warps=cut.warps,
+            )
+
+
+def cut_on(where: device) -> Launch:
+    """How work on a device is cut up."""
+    return LAUNCH if where.type == "cuda" else INTERPRETED
+
+
+class Stream(NamedTuple):
+    """Masks, the address of their bits, and the place in `rows` where NaN in the first frame is noted."""
+
+    masks: Masks
+    target: int
+    notes: int
+
+
+class Packing(NamedTuple):
+    """What `triton_kernels.pack` must know: streams, one behind the other, and the owner of each program."""
+
+    streams: NDArray[np.int64]
+    owners: NDArray[np.int64]
+    groups: list[tuple[Comparison, int, int]]
+    """First and last program of the streams that are compared in one way."""
+
+
+def _packing(streams: list[Stream], cut: Launch) -> Packing:
+    streams = sorted(streams, key=lambda stream: stream.masks.comparison)
+    columns: list[int] = []
+    groups: list[tuple[Comparison, int, int]] = []
+    programs = []
+    first = 0
+    for masks, target, notes in streams:
+        bits = 16 if masks.comparison.kind <= Kind.BYTES else 8
+        stored = masks.words * (WORD_BITS // bits)
+        values = masks.frames * masks.frame_values
+        columns += (masks.address, masks.vectors, target, stored, first, values, masks.frame_values, notes)
+        programs.append(-(-stored // cut.units))
+        last = first + programs[-1]
+        if groups and groups[-1][0] == masks.comparison:
+            groups[-1] = (masks.comparison, groups[-1][1], last)
+        else:
+            groups.append((masks.comparison, first, last))
+        first = last
+    owners = np.repeat(np.arange(len(streams)), programs)
+    return Packing(np.array(columns, np.int64), owners, groups)
+
+
+def _launch_pack(packing: Packing, table: Tensor, owners_at: int, rows: Tensor, cut: Launch) -> None:
+    from benchmark.metrics import triton_kernels
+
+    for comparison, first, last in packing.groups:
+        if first < last:
+            triton_kernels.pack[(last - first,)](
+                table,
+                owners_at,
+                first,
+                rows,
+                comparison.above,
+                comparison.nan_above,
+                KIND=int(comparison.kind),
+                BELOW_ZERO=comparison.below_zero,
+                UNITS=cut.units,
+                num_warps=cut.warps,
+            )
+
+
+class Outlining(NamedTuple):
+    """What `outline` and `match` must know, and how `scratch` is divided.
+
+    `scratch` holds the lengths of the lists and zeros (`head` words together), the maps, the lists of strips
+    from `strips_at` on, one for each of `radii`, and the streams from `streams_at` on.
+    """
+
+    pieces: NDArray[np.int64]
+    """(parts, PIECE_COLUMNS); the addresses of the bits are set later."""
+    owners: NDArray[np.int64]
+    programs: int
+    radii: list[int]
+    strips_before: list[int]
+    """Entries of the lists before each."""
+    head: int
+    strips_at: int
+    streams_at: int
+    scratch_words: int
+    guard_words: int
+    guard_bands: int
+
+
+def _outlining(parts: Sequence[Part], cut: Launch) -> Outlining:
+    radii = sorted({part.size.radius for part in parts})
+    guard_words, guard_bands = -(-radii[-1] // WORD_BITS), -(-radii[-1] // cut.rows)
+    bands = [-(-part.size.lines // cut.rows) + guard_bands for part in parts]
+    zeros = (guard_words * max(bands) + guard_bands) * cut.rows  # in the way of the first map's guards
+    head = -(-len(radii) // cut.rows) * cut.rows + zeros
+    pieces = np.zeros((len(parts), PIECE_COLUMNS), np.int64)
+    programs = np.zeros(len(parts), np.int64)
+    of_list = [0] * len(radii)
+    first_program = first_row = 0
+    map_words, stream_words = head, 0
+    for index, part in enumerate(parts):
+        size = part.size
+        strips = (-(-size.bits // WORD_BITS) + guard_words) * bands[index]
+        each = -(-strips // cut.block)
+        which = bisect_left(radii, size.radius)
+        pieces[index, 4:] = (size.lines, size.bits, first_program, each, first_row, map_words, which)
+        programs[index] = part.frames * each
+        of_list[which] += part.frames * each
+        first_program += part.frames * each
+        first_row += part.frames
+        map_words += 2 * part.frames * strips * cut.rows
+        stream_words += sum(side.words for side in part[:2] if isinstance(side, Masks))
+    strips_at = -(-map_words // STRIP_WORDS) * STRIP_WORDS
+    streams_at = strips_at + 2 * cut.block * first_program * STRIP_WORDS
+    strips_before = list(accumulate((2 * cut.block * count for count in of_list[:-1]), initial=0))
+    owners = np.repeat(np.arange(len(parts)), programs)
+    return Outlining(
+        pieces,
+        owners,
+        first_program,
+        radii,
+        strips_before,
+        head,
+        strips_at,
+        streams_at,
+        streams_at + stream_words,
+        guard_words,
+        guard_bands,
+    )
+
+
+def _streams(parts: Sequence[Part], outlining: Outlining, scratch: int) -> list[Stream]:
+    """The masks that must be packed, with places in the scratch memory; all sides are noted in the pieces."""
+    streams: list[Stream] = []
+    place = outlining.streams_at
+    first_row = 0
+    for part, piece in zip(parts, outlining.pieces, strict=True):
+        for side, source in enumerate((part.truth, part.predicted)):
+            if isinstance(source, Masks):
+                address = scratch + 4 * place
+                place += source.words
+                streams.append(Stream(source, address, first_row * ROW_COLUMNS + NOTES_AT + side))
+            else:
+                address = source.address
+            piece[2 * side : 2 * side + 2] = address, source.pitch
+        first_row += part.frames
+    return streams
+
+
+def _lists(outlining: Outlining, lists_at: int) -> NDArray[np.int64]:
+    """What `match` reads: of each list its begin, its tolerance, and where its codes begin; all codes."""
+    radii = outlining.radii
+    starts = [outlining.strips_at // STRIP_WORDS + before for before in outlining.strips_before]
+    lengths = [radius + 1 for radius in radii[:-1]]
+    codes_at = accumulate(lengths, initial=lists_at + 3 * len(radii))
+    codes = [code for radius in radii for code in disk_codes(radius)]
+    return np.array([*starts, *radii, *codes_at, *codes], np.int64)
+
+
+@cache
+def disk_codes(radius: int) -> tuple[int, ...]:
+    """For each line distance 0..radius the steps of `widening_steps`, a byte each, the first one lowest."""
+    return tuple(
+        sum(step << (8 * place) for place, step in enumerate(steps)) for steps in widening_steps(radius)
+    )
+
+
+@cache
+def _multiprocessors(where: device) -> int:
+    import torch
+
+    return int(torch.cuda.get_device_properties(where).multi_processor_count) if where.type == "cuda" else 1
+
+
+def upload(table: NDArray[np.generic], where: device) -> Tensor:
+    """An array on a device; nothing waits for the copy."""
+    import torch
+
+    on_host = torch.from_numpy(np.ascontiguousarray(table))
+    return (on_host.pin_memory() if where.type == "cuda" else on_host).to(where, non_blocking=True)
