@@ -20,6 +20,7 @@ from benchmark.metrics.definition import frame_counts
 from benchmark.metrics.device_clips import TensorPair
 from benchmark.metrics.device_engine import batch_counts, tensor_counts
 from benchmark.run_lengths import text_from_runs
+from tests.benchmark.kernel_cases import CASES
 from tests.benchmark.mask_generators import FAMILIES, Pair, adversarial_pair
 
 torch.set_num_threads(1)
@@ -193,48 +194,10 @@ def test_cuda_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
         device_launches.uses_triton(torch.zeros(1), "triton")
 
 
-INTERPRETED = """
-import numpy as np, torch
-from benchmark.metrics import device_texts
-from benchmark.metrics.definition import frame_counts
-from benchmark.metrics.device_clips import TensorPair
-from benchmark.metrics.device_engine import batch_counts, tensor_counts
-from benchmark.masks import encode
-from tests.benchmark.mask_generators import FAMILIES
-
-torch.set_num_threads(1)
-rng = np.random.default_rng(0)
-radius, sides, wanted = 5, [], []
-for index, family in enumerate(sorted(FAMILIES)):
-    size = ((70, 131), (1, 200), (33, 64), (90, 1), (64, 130))[index % 5]
-    pair = [FAMILIES[family](rng, *size, radius) for _ in range(2)]
-    wanted.append(frame_counts(*pair, radius).tolist())
-    sides.append(pair)
-kinds = (
-    lambda mask: mask,
-    lambda mask: mask.to(torch.uint8) * 200,
-    lambda mask: mask.to(torch.bfloat16) - 0.5,
-    lambda mask: mask.double() - 0.5,
-)
-pairs = [
-    TensorPair(torch.from_numpy(truth)[None], kinds[index % 4](torch.from_numpy(predicted)[None]))
-    for index, (truth, predicted) in enumerate(sides)
-]
-assert batch_counts(pairs, radius=radius, form="triton").numpy().tolist() == wanted
-truth, predicted = sides[0]
-texts = [[encode(truth)], [encode(predicted)]]
-on = torch.device("cpu")
-assert device_texts.track_counts(*texts, *truth.shape, radius, on=on, form="triton").tolist() == wanted[:1]
-wrong = torch.zeros(2, 3, 40); wrong[1, 2, 3] = torch.nan
-assert tensor_counts(wrong, wrong, form="triton").unclear.tolist() == [[False, False], [True, True]]
-print("equal")
-"""
-
-
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
 def test_the_kernels_in_the_interpreter() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", INTERPRETED],
+        [sys.executable, "-m", "tests.benchmark.kernel_cases"],
         cwd=Path(__file__).resolve().parents[2],
         env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -260,30 +223,17 @@ def test_on_a_gpu(form: str) -> None:
     assert found.truth_areas.tolist() == [np.count_nonzero(pair.truth) for pair in pairs]
 
 
+@on_gpu
+@pytest.mark.parametrize("case", CASES)
+def test_the_kernels_on_a_gpu(case: Callable[[torch.device], None]) -> None:
+    case(torch.device("cuda"))
+
+
 def logits_on_a_gpu(frames: int) -> TensorPair:
     generator = torch.Generator(device="cuda").manual_seed(0)
     smooth = torch.randn(2, frames, 30, 54, generator=generator, device="cuda")
     truth, predicted = torch.nn.functional.interpolate(smooth, (240, 427), mode="bilinear")
     return TensorPair(truth > 0.3, predicted)
-
-
-@on_gpu
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-@pytest.mark.parametrize("threshold", [0.0, 0.3, -0.3])
-def test_logits_on_a_gpu(dtype: torch.dtype, threshold: float) -> None:
-    truth, logits = logits_on_a_gpu(3)
-    logits = logits.to(dtype)
-    logits[0, 0, :5] = torch.tensor([torch.inf, -torch.inf, 0.0, -0.0, threshold], dtype=dtype)
-    found = tensor_counts(truth, logits, threshold=threshold, form="triton").numpy()
-    wanted = tensor_counts(truth.cpu(), logits.cpu(), threshold=threshold, form="torch").numpy()
-    assert np.array_equal(found, wanted)
-    logits[2, 239, 426] = torch.nan
-    with pytest.raises(
-        MaskError, match="frame 2 of the prediction: a mask holds values that are not numbers"
-    ):
-        tensor_counts(truth, logits, threshold=threshold, form="triton").numpy()
-    unclear = tensor_counts(logits, truth, threshold=threshold, form="triton").unclear
-    assert unclear.tolist() == [[False, False], [False, False], [True, False]]
 
 
 @on_gpu
