@@ -104,3 +104,19 @@ def test_two_processes_see_the_same_sums(tmp_path: Path) -> None:
     assert found[0].tracks == alone.compute().tracks == 11
     assert found[0].jf == pytest.approx(alone.compute().jf, abs=1e-15)
     assert found[0].overall_iou == alone.compute().overall_iou
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_masks_on_a_gpu_and_sums_over_nccl(tmp_path: Path) -> None:
+    """A group of one process: NCCL takes tensors on a GPU alone."""
+    here, there = RunningScores(), RunningScores()
+    add(here, tracks())
+    meeting = f"file://{tmp_path}/meeting"
+    torch.distributed.init_process_group("nccl", init_method=meeting, rank=0, world_size=1)
+    try:
+        for truth, predicted in tracks():
+            there.update(torch.from_numpy(predicted).cuda().float() - 0.5, torch.from_numpy(truth).cuda())
+        assert there.compute() == here.compute()
+    finally:
+        torch.distributed.destroy_process_group()
