@@ -169,8 +169,7 @@ def pack(masks: Masks) -> tuple[Bits, Tensor]:
     notes = torch.zeros((masks.frames, ROW_COLUMNS), dtype=torch.int64, device=where)
     bits = Bits(words, words.data_ptr(), masks.pitch)
     packing = _packing([Stream(masks, bits.address, 0)], cut_on(where))
-    table = upload(np.concatenate((packing.streams, packing.owners)), where)
-    _launch_pack(packing, table, len(packing.streams), notes, cut_on(where))
+    _launch_pack(packing, upload(packing.table, where), notes, cut_on(where))
     return bits, notes[:, 0] > 0
 
 
@@ -193,19 +192,16 @@ def count(parts: Sequence[Part], rows: Tensor) -> None:
     scratch = torch.empty(outlining.scratch_words, dtype=torch.int32, device=where)
     scratch[: outlining.head].zero_()
     packing = _packing(_streams(parts, outlining, scratch.data_ptr()), cut)
-    pieces_at = len(packing.streams)
+    pieces_at = len(packing.table)
     lists_at = pieces_at + outlining.pieces.size
-    lists = _lists(outlining, lists_at)
-    packed_by = lists_at + len(lists)
-    outlined_by = packed_by + len(packing.owners)
-    tables = (packing.streams, outlining.pieces.ravel(), lists, packing.owners, outlining.owners)
+    tables = (packing.table, outlining.pieces.ravel(), _lists(outlining, lists_at))
     table = upload(np.concatenate(tables), where)
 
-    _launch_pack(packing, table, packed_by, rows, cut)
+    _launch_pack(packing, table, rows, cut)
     triton_kernels.outline[(outlining.programs,)](
         table,
         pieces_at,
-        outlined_by,
+        len(parts),
         lists_at,
         outlining.guard_words,
         outlining.guard_bands,
@@ -249,10 +245,10 @@ class Stream(NamedTuple):
 
 
 class Packing(NamedTuple):
-    """What `triton_kernels.pack` must know: streams, one behind the other, and the owner of each program."""
+    """What `triton_kernels.pack` must know: a row of its columns for each stream, one behind the other."""
 
-    streams: NDArray[np.int64]
-    owners: NDArray[np.int64]
+    table: NDArray[np.int64]
+    streams: int
     groups: list[tuple[Comparison, int, int]]
     """First and last program of the streams that are compared in one way."""
 
@@ -261,32 +257,29 @@ def _packing(streams: list[Stream], cut: Launch) -> Packing:
     streams = sorted(streams, key=lambda stream: stream.masks.comparison)
     columns: list[int] = []
     groups: list[tuple[Comparison, int, int]] = []
-    programs = []
     first = 0
     for masks, target, notes in streams:
         bits = 16 if masks.comparison.kind <= Kind.BYTES else 8
         stored = masks.words * (WORD_BITS // bits)
         values = masks.frames * masks.frame_values
         columns += (masks.address, masks.vectors, target, stored, first, values, masks.frame_values, notes)
-        programs.append(-(-stored // cut.units))
-        last = first + programs[-1]
+        last = first + -(-stored // cut.units)
         if groups and groups[-1][0] == masks.comparison:
             groups[-1] = (masks.comparison, groups[-1][1], last)
         else:
             groups.append((masks.comparison, first, last))
         first = last
-    owners = np.repeat(np.arange(len(streams)), programs)
-    return Packing(np.array(columns, np.int64), owners, groups)
+    return Packing(np.array(columns, np.int64), len(streams), groups)
 
 
-def _launch_pack(packing: Packing, table: Tensor, owners_at: int, rows: Tensor, cut: Launch) -> None:
+def _launch_pack(packing: Packing, table: Tensor, rows: Tensor, cut: Launch) -> None:
     from benchmark.metrics import triton_kernels
 
     for comparison, first, last in packing.groups:
         if first < last:
             triton_kernels.pack[(last - first,)](
                 table,
-                owners_at,
+                packing.streams,
                 first,
                 rows,
                 comparison.above,
@@ -307,7 +300,6 @@ class Outlining(NamedTuple):
 
     pieces: NDArray[np.int64]
     """(parts, PIECE_COLUMNS); the addresses of the bits are set later."""
-    owners: NDArray[np.int64]
     programs: int
     radii: list[int]
     strips_before: list[int]
@@ -327,7 +319,6 @@ def _outlining(parts: Sequence[Part], cut: Launch) -> Outlining:
     zeros = (guard_words * max(bands) + guard_bands) * cut.rows  # in the way of the first map's guards
     head = -(-len(radii) // cut.rows) * cut.rows + zeros
     pieces = np.zeros((len(parts), PIECE_COLUMNS), np.int64)
-    programs = np.zeros(len(parts), np.int64)
     of_list = [0] * len(radii)
     first_program = first_row = 0
     map_words, stream_words = head, 0
@@ -337,7 +328,6 @@ def _outlining(parts: Sequence[Part], cut: Launch) -> Outlining:
         each = -(-strips // cut.block)
         which = bisect_left(radii, size.radius)
         pieces[index, 4:] = (size.lines, size.bits, first_program, each, first_row, map_words, which)
-        programs[index] = part.frames * each
         of_list[which] += part.frames * each
         first_program += part.frames * each
         first_row += part.frames
@@ -346,10 +336,8 @@ def _outlining(parts: Sequence[Part], cut: Launch) -> Outlining:
     strips_at = -(-map_words // STRIP_WORDS) * STRIP_WORDS
     streams_at = strips_at + 2 * cut.block * first_program * STRIP_WORDS
     strips_before = list(accumulate((2 * cut.block * count for count in of_list[:-1]), initial=0))
-    owners = np.repeat(np.arange(len(parts)), programs)
     return Outlining(
         pieces,
-        owners,
         first_program,
         radii,
         strips_before,

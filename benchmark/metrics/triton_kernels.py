@@ -17,8 +17,7 @@ dilates one side's boundary by the disk where the other side has boundary, and c
                 behind every line and bands below the last line, part it from the next map: `match` reads
                 across the border of a frame without asking. `pitch` is a multiple of ROWS.
     piece       some frames of a clip: a row of the table, see the columns below
-    program     handles UNITS units of one stream, or BLOCK strips of one frame; the table names the stream
-                or piece of each
+    program     handles UNITS units of one stream, or BLOCK strips of one frame
     scratch     32-bit words: lengths of the lists, zeros, maps, lists, streams, see `device_plans`
 
 Sums are of integers, so the order in which programs finish, or in which strips are listed, changes nothing.
@@ -101,10 +100,21 @@ def _pixels(quads, quad, above, KIND: tl.constexpr, BELOW_ZERO: tl.constexpr):
             return tl.sum((on >> 31) << quad, axis=1)
 
 
-@triton.jit(do_not_specialize=["owners_at", "first_program", "above", "nan_above"])
+@triton.jit
+def _owner(firsts, count, COLUMNS: tl.constexpr, program):
+    """Which of `count` rows of a table a program belongs to; `firsts` are their first programs, ascending."""
+    low, high = 0 * count, count
+    while high - low > 1:
+        middle = (low + high) // 2
+        begun = tl.load(firsts + middle * COLUMNS) <= program
+        low, high = tl.where(begun, middle, low), tl.where(begun, high, middle)
+    return low
+
+
+@triton.jit(do_not_specialize=["streams", "first_program", "above", "nan_above"])
 def pack(
     table,
-    owners_at,
+    streams,
     first_program,
     rows,
     above,
@@ -115,7 +125,7 @@ def pack(
 ):
     """The bits of streams, and notes of frames that hold a value that is not a number."""
     program = first_program + tl.program_id(0)
-    stream = table + tl.load(table + owners_at + program) * STREAM_COLUMNS
+    stream = table + _owner(table + FIRST_OF_STREAM, streams, STREAM_COLUMNS, program) * STREAM_COLUMNS
     QUADS: tl.constexpr = 8 if KIND == FLOATS else 4
     first_unit = (program - tl.load(stream + FIRST_OF_STREAM).to(tl.int32)) * UNITS
     unit = first_unit + tl.arange(0, UNITS)
@@ -203,11 +213,11 @@ def _three(first, second, third):
     return first.to(tl.int64) | (second.to(tl.int64) << 21) | (third.to(tl.int64) << 42)
 
 
-@triton.jit(do_not_specialize=["pieces_at", "owners_at", "lists_at", "guard_words", "guard_bands"])
+@triton.jit(do_not_specialize=["pieces_at", "pieces", "lists_at", "guard_words", "guard_bands"])
 def outline(
     table,
     pieces_at,
-    owners_at,
+    pieces,
     lists_at,
     guard_words,
     guard_bands,
@@ -218,7 +228,8 @@ def outline(
 ):
     """Boundary maps, four of the six integers, the truth's area, and the lists of strips with boundary."""
     program = tl.program_id(0)
-    piece = table + pieces_at + tl.load(table + owners_at + program) * PIECE_COLUMNS
+    piece = table + pieces_at
+    piece += _owner(piece + FIRST_OF_PIECE, pieces, PIECE_COLUMNS, program) * PIECE_COLUMNS
     lines = tl.load(piece + LINES).to(tl.int32)
     bits = tl.load(piece + BITS).to(tl.int32)
     programs = tl.load(piece + PROGRAMS).to(tl.int32)
