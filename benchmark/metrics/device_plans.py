@@ -30,7 +30,7 @@ STRIP_WORDS = 4
 ROW_COLUMNS, NOTES_AT = 9, 7
 """Of a frame's row: the six integers, the truth's area, and from `NOTES_AT` on whether truth and prediction
 hold a value that is not a number."""
-PIECE_COLUMNS = 11
+PIECE_COLUMNS, MAP_COLUMN = 11, 9
 MAX_RADIUS = 64
 """Tolerance up to which `triton_kernels.match` is exact."""
 LARGEST_FRAME = 1 << 30
@@ -321,18 +321,22 @@ def _outlining(parts: Sequence[Part], cut: Launch) -> Outlining:
     pieces = np.zeros((len(parts), PIECE_COLUMNS), np.int64)
     of_list = [0] * len(radii)
     first_program = first_row = 0
-    map_words, stream_words = head, 0
+    strips = [0] * len(parts)
     for index, part in enumerate(parts):
         size = part.size
-        strips = (-(-size.bits // WORD_BITS) + guard_words) * bands[index]
-        each = -(-strips // cut.block)
+        strips[index] = (-(-size.bits // WORD_BITS) + guard_words) * bands[index]
+        each = -(-strips[index] // cut.block)
         which = bisect_left(radii, size.radius)
-        pieces[index, 4:] = (size.lines, size.bits, first_program, each, first_row, map_words, which)
+        pieces[index, 4:] = (size.lines, size.bits, first_program, each, first_row, 0, which)
         of_list[which] += part.frames * each
         first_program += part.frames * each
         first_row += part.frames
-        map_words += 2 * part.frames * strips * cut.rows
-        stream_words += sum(side.words for side in part[:2] if isinstance(side, Masks))
+    # Tall maps first: what lies before a map is its guard too, so that it must be as tall.
+    map_words = head
+    for index in sorted(range(len(parts)), key=lambda index: -bands[index]):
+        pieces[index, MAP_COLUMN] = map_words
+        map_words += 2 * parts[index].frames * strips[index] * cut.rows
+    stream_words = sum(side.words for part in parts for side in part[:2] if isinstance(side, Masks))
     strips_at = -(-map_words // STRIP_WORDS) * STRIP_WORDS
     streams_at = strips_at + 2 * cut.block * first_program * STRIP_WORDS
     strips_before = list(accumulate((2 * cut.block * count for count in of_list[:-1]), initial=0))

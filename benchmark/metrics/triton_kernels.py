@@ -14,8 +14,9 @@ dilates one side's boundary by the disk where the other side has boundary, and c
                 boundary bits are listed, side by side, for `match`; most do not.
     map         the boundary of one side of a frame: words x pitch, so that the same word of successive
                 lines lies side by side and lanes of `match` read neighbours. Guards of zeros, a word or two
-                behind every line and bands below the last line, part it from the next map: `match` reads
-                across the border of a frame without asking. `pitch` is a multiple of ROWS.
+                behind every line and bands below the last line, part it from the next map, which is never
+                taller: `match` reads across the border of a frame without asking. `pitch` is a multiple of
+                ROWS.
     piece       some frames of a clip: a row of the table, see the columns below
     program     handles UNITS units of one stream, or BLOCK strips of one frame
     scratch     32-bit words: lengths of the lists, zeros, maps, lists, streams, see `device_plans`
@@ -48,7 +49,8 @@ TRUTH, TRUTH_PITCH = tl.constexpr(0), tl.constexpr(1)  # address of the bits; bi
 PREDICTED, PREDICTED_PITCH = tl.constexpr(2), tl.constexpr(3)
 LINES, BITS = tl.constexpr(4), tl.constexpr(5)
 FIRST_OF_PIECE, PROGRAMS = tl.constexpr(6), tl.constexpr(7)  # its first program; programs of each frame
-FIRST_ROW, FIRST_MAP = tl.constexpr(8), tl.constexpr(9)  # of its first frame, in `rows` and in `scratch`
+FIRST_ROW = tl.constexpr(8)  # of its first frame, in `rows`
+FIRST_MAP = tl.constexpr(device_plans.MAP_COLUMN)  # of its first frame, in `scratch`
 LIST = tl.constexpr(10)  # of strips, the one they go to
 PIECE_COLUMNS = tl.constexpr(device_plans.PIECE_COLUMNS)
 
