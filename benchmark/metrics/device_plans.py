@@ -168,8 +168,9 @@ def pack(masks: Masks) -> tuple[Bits, Tensor]:
     words = torch.empty(masks.words, dtype=torch.int32, device=where)
     notes = torch.zeros((masks.frames, ROW_COLUMNS), dtype=torch.int64, device=where)
     bits = Bits(words, words.data_ptr(), masks.pitch)
-    packing = _packing([Stream(masks, bits.address, 0)], cut_on(where))
-    _launch_pack(packing, upload(packing.table, where), notes, cut_on(where))
+    cut = cut_for(words)
+    packing = _packing([Stream(masks, bits.address, 0)], cut)
+    _launch_pack(packing, upload(packing.table, where), notes, cut)
     return bits, notes[:, 0] > 0
 
 
@@ -185,7 +186,7 @@ def count(parts: Sequence[Part], rows: Tensor) -> None:
     from benchmark.metrics import triton_kernels
 
     where = rows.device
-    cut = cut_on(where)
+    cut = cut_for(rows)
     outlining = _outlining(parts, cut)
     if not outlining.programs:
         return
@@ -231,9 +232,9 @@ def count(parts: Sequence[Part], rows: Tensor) -> None:
             )
 
 
-def cut_on(where: device) -> Launch:
-    """How work on a device is cut up."""
-    return LAUNCH if where.type == "cuda" else INTERPRETED
+def cut_for(tensor: Tensor) -> Launch:
+    """How work on a tensor's device is cut up."""
+    return LAUNCH if tensor.is_cuda else INTERPRETED
 
 
 class Stream(NamedTuple):

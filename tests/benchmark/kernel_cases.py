@@ -60,6 +60,17 @@ def mixed_sizes_tolerances_and_dtypes(on: torch.device) -> None:
     assert found.truth_areas.tolist() == areas
 
 
+def a_tall_frame_behind_a_low_one(on: torch.device) -> None:
+    """A wide disk at the left border of a frame, with boundary all over the smaller frame before it."""
+    rng = np.random.default_rng(4)
+    low = [rng.random((2, 9, 70)) < 0.5 for _ in range(2)]
+    tall = [np.zeros((1, 90, 40), np.bool_) for _ in range(2)]
+    tall[0][:, ::11, 0] = True
+    sides = [[torch.from_numpy(masks).to(on) for masks in pair] for pair in (low, tall)]
+    found = batch_counts([TensorPair(*pair) for pair in sides], radius=[3, 60], form="triton").numpy()
+    assert found.tolist() == wanted(*low, 3) + wanted(*tall, 60)
+
+
 def thresholds(on: torch.device) -> None:
     """Values at, next to and far from thresholds of either sign, infinite ones too."""
     generator = torch.Generator().manual_seed(0)
@@ -125,6 +136,7 @@ def views(on: torch.device) -> None:
 
 CASES: tuple[Callable[[torch.device], None], ...] = (
     mixed_sizes_tolerances_and_dtypes,
+    a_tall_frame_behind_a_low_one,
     thresholds,
     values_that_are_not_numbers,
     text,
