@@ -1,4 +1,8 @@
-"""Charts of an attention analysis: layers and heads (as Fig. A1), mask-region attention (as Fig. 6a)."""
+"""Charts of an attention analysis: layers and heads (as Fig. A1), mask-region attention (as Fig. 6a).
+
+Legend of shape suffixes:
+    Y layers   H heads
+"""
 
 from __future__ import annotations
 

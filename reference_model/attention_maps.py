@@ -1,7 +1,8 @@
 """Heat maps of the role tokens over the frames (as Fig. A2 and A3), with the truth as a line.
 
 Legend of shape suffixes:
-    F frames   X visual tokens of all frames   H, W size of a frame in the picture
+    F frames the language model sees   X visual tokens of all of them   Y layers   H heads
+    T frames of a clip   N objects   H, W size of a frame   C colour channels
 """
 
 from __future__ import annotations

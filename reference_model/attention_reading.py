@@ -6,7 +6,8 @@ states (a test holds generation and reading together), so these are the rows of 
 
 Legend of shape suffixes:
     Y layers   H heads   X visual tokens of all shown frames   L tokens   R rows (role tokens)
-    F frames the language model sees   P visual tokens of a frame   D width
+    F frames the language model sees   P visual tokens of a frame   D width   B clips (one)
+    T frames of the clip   N objects   H, W source size   C colour channels
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Legend of shape suffixes:
     B clips   L tokens   N taught tokens   R role tokens   E expressions of a clip   F frames
-    S side of a resized frame   C colour channels   h, w mask size
+    S side of a resized frame   C colour channels   h, w mask size   M frames of all clips
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ what a run that never stopped, or that ran alone, would have seen; nothing of it
 
 Legend of shape suffixes:
     E expressions of a clip   F frames   S side of a resized frame   C colour channels   h, w mask size
+    H, W source size
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 Legend of shape suffixes:
     B clips   K frames that masks are computed on   R roles (actor or target of an expression)
-    M (frame, role) pairs   H, W source size   C prompt width   N objects
+    M (frame, role) pairs   H, W source size   C prompt width, or colour channels   N objects
+    T frames of a clip   F frames the language model sees   P visual tokens of a frame   X those of all clips
+    L tokens   V words   D width of the language model   S side of a resized frame   h, w mask size
 """
 
 from __future__ import annotations

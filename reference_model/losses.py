@@ -3,7 +3,7 @@
 Legend of shape suffixes:
     M mask slots (role x frame)   H, W size of the truth   h, w size of the decoder's output
     R rows (special tokens)   A attention heads   X visual tokens of all frames   L tokens   V words
-    E expressions of one clip
+    E expressions of one clip   F frames   C width of a prompt
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ _encode_new_memory), and a test holds the two equal.
 Legend of shape suffixes:
     B clips   T frames   N objects (all clips together)   M (frame, object) pairs   P pointers
     C width of SAM2   D width of memory   S side of the input   h, w side of a feature map
+    L positions of the coarsest feature map
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ projector, shared by both roles, and becomes a prompt of SAM2.
 
 Legend of shape suffixes:
     B clips   F frames   S side   R rows (role tokens)   D width of the language model   C prompt width
-    L tokens   V words   A attention heads   X visual tokens of all frames
+    L tokens   V words   A attention heads   P visual tokens of a frame   X visual tokens of all frames
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A model that answers expressions about one open video at a time, in the way that `InferenceOptions` say.
 
 Legend of shape suffixes:
-    T frames   H, W source size   C width of a prompt   D width of the language model
+    T frames   H, W source size   C colour channels   D width of the language model   L written tokens
+    M frames that are encoded at once, or objects   S side of a resized frame   h, w mask size
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Legend of shape suffixes:
     B clips   F frames   P visual tokens of a frame   L tokens   D width   S side of a frame
-    N patches of a frame   K values of a patch
+    N patches of a frame   K values of a patch   C colour channels   M frames of all clips
 """
 
 from __future__ import annotations

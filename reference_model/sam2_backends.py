@@ -1,4 +1,9 @@
-"""Whose SAM2 runs: the class of transformers, or the `sam2` package. Both follow objects in the same way."""
+"""Whose SAM2 runs: the class of transformers, or the `sam2` package. Both follow objects in the same way.
+
+Legend of shape suffixes:
+    N objects   M frames that are encoded at once   C colour channels, or width of a prompt
+    S side of a frame
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,9 @@ for the memory, as ReVIOSa's inference does; the package would blank it.
 
 Source: facebookresearch/sam2 at 2b90b9f (the `sam2` package 1.1.0 has the same files).
 
-Legend of shape suffixes: as in `mask_decoder.py`; L positions of the coarsest feature map.
+Legend of shape suffixes:
+    N objects   M frames that are encoded at once, or objects   C colour channels, or width of SAM2
+    S side of the input   h, w side of a feature map   L positions of the coarsest feature map
 """
 
 from __future__ import annotations

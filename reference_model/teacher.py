@@ -8,7 +8,8 @@ start from pretrained weights need neither.
 
 Legend of shape suffixes:
     M described objects   R prompts (roles)   A attributes   C prompt width   B clips   F frames
-    P visual tokens of a frame   D width   N objects   H, W source size   X visual tokens of all clips
+    P visual tokens of a frame   D width   N objects   T frames of a clip   H, W source size
+    X visual tokens of all clips
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Legend of shape suffixes:
     B clips   E expressions of a clip   F frames   R role tokens   M (role token, frame) pairs
-    D width of the language model   h, w mask size   X visual tokens of all frames
+    D width of the language model   h, w mask size   X visual tokens of all frames   A attention heads
+    L tokens   N taught tokens   V words   S side of a resized frame   C colour channels, or prompt width
 """
 
 from __future__ import annotations

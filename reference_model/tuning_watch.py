@@ -1,4 +1,8 @@
-"""What one sees of a fine-tuning as it runs: progress bar, loss curve, TensorBoard, validation, pictures."""
+"""What one sees of a fine-tuning as it runs: progress bar, loss curve, TensorBoard, validation, pictures.
+
+Legend of shape suffixes:
+    T frames   H, W source size   C colour channels
+"""
 
 from __future__ import annotations
 

@@ -9,6 +9,9 @@ results to report come from `python -m benchmark.evaluate --adapter reviosa`.
     python -m reference_model.validate --checkpoint runs/reviosa_1b --data-root /data/interrvos
 """
 
+# Legend of shape suffixes:
+#     T frames   H, W source size   C colour channels   N objects
+
 from __future__ import annotations
 
 import sys

@@ -6,7 +6,7 @@ position numbers restart) at a fraction of the cost, in training and in generati
 
 Legend of shape suffixes:
     B clips   F frames   P visual tokens of a frame   L tokens   D width   S side of a frame   N expressions
-    R rows that are read (special tokens)   H heads
+    R rows that are read (special tokens)   H heads   C colour channels
 """
 
 from __future__ import annotations
