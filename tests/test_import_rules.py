@@ -162,6 +162,7 @@ DEVICE_MODULES = (
     "benchmark.metrics.device_clips",
     "benchmark.metrics.device_engine",
     "benchmark.metrics.device_launches",
+    "benchmark.metrics.device_plans",
     "benchmark.metrics.device_texts",
     "benchmark.metrics.packed_tensors",
     "benchmark.metrics.track_scoring",

@@ -65,7 +65,7 @@ def a_tall_frame_behind_a_low_one(on: torch.device) -> None:
     rng = np.random.default_rng(4)
     low = [rng.random((2, 9, 70)) < 0.5 for _ in range(2)]
     tall = [np.zeros((1, 90, 40), np.bool_) for _ in range(2)]
-    tall[0][:, ::11, 0] = True
+    tall[1][:, ::11, 0] = True
     sides = [[torch.from_numpy(masks).to(on) for masks in pair] for pair in (low, tall)]
     found = batch_counts([TensorPair(*pair) for pair in sides], radius=[3, 60], form="triton").numpy()
     assert found.tolist() == wanted(*low, 3) + wanted(*tall, 60)
