@@ -1,11 +1,12 @@
 // What translated kernels run on: threads as fibers, barriers, warps, checked memory.
 //
 // A block's threads run one at a time, each until it must wait for others. Blocks run one after another.
-// Sources: NVIDIA, Parallel Thread Execution ISA 8.7: "Memory Consistency Model", `bar`, `bar.warp.sync`,
-// `shfl.sync`, `vote.sync`, `redux.sync`, `elect.sync`; "Cache Operators" for alignment of accesses.
+// Sources: NVIDIA, Parallel Thread Execution ISA 8.7: `bar`, `bar.warp.sync`,
+// `shfl.sync`, `vote.sync`, `redux.sync`, `elect.sync`.
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <sys/mman.h>
 #ifndef __x86_64__
@@ -20,7 +21,7 @@ using f32 = float; using f64 = double;
 
 enum Fault : u32 {
     NONE, OUTSIDE, MISALIGNED, SHARED_OUTSIDE, SHARED_MISALIGNED, SHARED_UNWRITTEN, SHARED_RACE,
-    GLOBAL_UNWRITTEN, ENDED_BEFORE_BARRIER, DIVERGED, STUCK, TRAPPED, DIVIDED_BY_ZERO, NO_MEMORY
+    GLOBAL_UNWRITTEN, GLOBAL_RACE, ENDED_BEFORE_BARRIER, DIVERGED, STUCK, TRAPPED, DIVIDED_BY_ZERO, NO_MEMORY
 };
 
 struct Buffer { u64 begin, end; u32 fresh, pad; };
@@ -31,7 +32,7 @@ struct Job {
     const Buffer* buffer;
     const u8* parameters;
     u64 seed;
-    u32 check_shared_unwritten, check_shared_races, check_fresh, poison;
+    u32 check_shared_unwritten, check_shared_races, check_fresh, check_global_races, poison, pad;
     u32 (*more_buffers)(u64 address);   // returns 1 when `buffer` and `buffers` were renewed
     // What went wrong:
     u32 fault, line, thread, other;
@@ -64,7 +65,7 @@ constexpr u16 NOBODY = 0xffff, SEVERAL = 0xfffe, OF_WARP = 0x8000;  // OF_WARP |
 
 struct Block {
     Job* job; Thread* thread; Warp* warp; u32 threads, ctaid[3], epoch;
-    u8* shared; Mark* mark; void* stack; Thread* running; u32 last_buffer;
+    u8* shared; Mark* mark; void* stack; Thread* running; u32 last_buffer, number;
     u64 random;
 #ifndef __x86_64__
     ucontext_t context;
@@ -234,177 +235,4 @@ static void meet(Thread& t, u32 kind, u32 mask, u32 line, u32 value = 0, u32 b =
     for (u32 lane = 0; lane < warp.lanes; ++lane)
         if (mask >> lane & 1) lanes[lane].state = READY;
     if (kind == SYNC) ++warp.epoch;
-}
-
-// ---- memory --------------------------------------------------------------------------------------------
-
-__attribute__((noinline)) static u8* global_at(Thread& t, u64 address, u32 bytes, u32 line, bool reads) {
-    Job& job = *block.job;
-    if (address & (bytes - 1)) fail(t, MISALIGNED, line, address, bytes);
-    for (int attempt = 0;; ++attempt) {
-        u32 low = block.last_buffer;
-        if (low >= job.buffers || address < job.buffer[low].begin || address >= job.buffer[low].end) {
-            u32 high = job.buffers;
-            low = 0;
-            while (low < high) {  // the first buffer that ends behind the address
-                u32 middle = (low + high) / 2;
-                if (job.buffer[middle].end <= address) low = middle + 1; else high = middle;
-            }
-        }
-        if (low < job.buffers && address >= job.buffer[low].begin && address + bytes <= job.buffer[low].end) {
-            block.last_buffer = low;
-            if (reads && job.check_fresh && job.buffer[low].fresh)
-                for (u64 word = address & ~u64(3); word < address + bytes; word += 4)
-                    if (*reinterpret_cast<const u32*>(word) == job.poison)
-                        fail(t, GLOBAL_UNWRITTEN, line, word, bytes);
-            return reinterpret_cast<u8*>(address);
-        }
-        if (attempt || !job.more_buffers || !job.more_buffers(address)) fail(t, OUTSIDE, line, address, bytes);
-    }
-}
-
-static bool ordered(u16 who, u32 epoch, u32 warp_epoch, const Thread& t) {
-    if (who == NOBODY || who == t.index || epoch < block.epoch) return true;
-    if (who == SEVERAL) return false;
-    return (who & OF_WARP ? who ^ OF_WARP : who / 32) == s32(t.index / 32) && warp_epoch < t.warp->epoch;
-}
-
-// Who touched a byte, after `t` did too.
-static u16 joined(u16 who, bool alone, const Thread& t) {
-    u16 mine = u16(OF_WARP | t.index / 32);
-    if (alone) return u16(t.index);
-    return who == mine || (who < OF_WARP && who / 32 == t.index / 32) ? mine : SEVERAL;
-}
-
-// `data` is what will be written: equal values may be written by several threads at once, as warps do that
-// hold copies of one value.
-__attribute__((noinline)) static u8* shared_at(
-    Thread& t, u64 address, u32 bytes, u32 line, bool reads, const u8* data = nullptr, bool atomic = false) {
-    Job& job = *block.job;
-    if (address & (bytes - 1)) fail(t, SHARED_MISALIGNED, line, address, bytes);
-    if (address + bytes > job.shared_bytes) fail(t, SHARED_OUTSIDE, line, address, bytes);
-    u8* place = block.shared + address;
-    for (u32 byte = 0; byte < bytes; ++byte) {
-        Mark& mark = block.mark[address + byte];
-        if (reads && mark.writer == NOBODY && job.check_shared_unwritten)
-            fail(t, SHARED_UNWRITTEN, line, address + byte, bytes);
-        bool after_write = ordered(mark.writer, mark.write_epoch, mark.write_warp, t);
-        bool after_read = ordered(mark.reader, mark.read_epoch, mark.read_warp, t);
-        bool equal = data && data[byte] == place[byte];
-        if (job.check_shared_races && !atomic) {
-            if (!after_write && !equal) fail(t, SHARED_RACE, line, address, bytes, mark.writer);
-            if (data && !after_read && !equal) fail(t, SHARED_RACE, line, address, bytes, mark.reader);
-        }
-        if (data || atomic) {
-            mark.writer = joined(mark.writer, after_write, t);
-            mark.write_epoch = block.epoch; mark.write_warp = t.warp->epoch;
-        }
-        if (reads && !atomic) {
-            mark.reader = joined(mark.reader, after_read, t);
-            mark.read_epoch = block.epoch; mark.read_warp = t.warp->epoch;
-        }
-    }
-    return place;
-}
-
-// ---- a launch ------------------------------------------------------------------------------------------
-
-static u32 random_below(u32 bound) {
-    block.random ^= block.random << 13; block.random ^= block.random >> 7; block.random ^= block.random << 17;
-    return u32((block.random >> 16) % bound);
-}
-static void shuffle_order(u32* order, u32 count) {
-    if (block.job->seed)
-        for (u32 last = count; last > 1; --last) {
-            u32 other = random_below(last), kept = order[last - 1];
-            order[last - 1] = order[other]; order[other] = kept;
-        }
-}
-
-static void run_block(u32* order) {
-    Job& job = *block.job;
-    block.epoch = 1; block.last_buffer = 0;
-    if (job.shared_bytes) {
-        std::memset(block.shared, 0xA5, job.shared_bytes);
-        for (u32 place = 0; place < job.shared_bytes; ++place) block.mark[place] = {0, 0, 0, 0, NOBODY, NOBODY};
-    }
-    for (u32 index = 0; index < block.threads; ++index) {
-        Thread& t = block.thread[index];
-        t.state = READY; prepare(t);
-        if (t.lane == 0) t.warp->epoch = 1;
-    }
-    for (;;) {
-        bool ran = false;
-        u32 waiting = 0, ended = 0;
-        shuffle_order(order, block.threads);
-        for (u32 place = 0; place < block.threads; ++place) {
-            Thread& t = block.thread[order[place]];
-            if (t.state == READY) { resume(t); ran = true; ++job.steps; }
-            if (job.fault) return;
-        }
-        for (u32 index = 0; index < block.threads; ++index) {
-            waiting += block.thread[index].state == AT_BARRIER; ended += block.thread[index].state == ENDED;
-        }
-        if (ended == block.threads) return;
-        if (ran && waiting + ended < block.threads) continue;
-        for (u32 index = 0; index < block.threads; ++index) {
-            Thread& t = block.thread[index];
-            block.running = &t;
-            u32 fault = NONE;
-            if (t.state == AT_BARRIER && ended) fault = ENDED_BEFORE_BARRIER;
-            else if (t.state == AT_BARRIER && t.line != block.thread[index / 32 * 32].line) fault = DIVERGED;
-            else if (waiting < block.threads) fault = t.state == IN_WARP ? u32(STUCK) : u32(NONE);
-            if (fault) {
-                job.fault = fault; job.line = t.line; job.thread = index; job.other = index / 32 * 32;
-                std::memcpy(job.block, block.ctaid, sizeof job.block);
-                return;
-            }
-        }
-        for (u32 index = 0; index < block.threads; ++index) block.thread[index].state = READY;
-        ++block.epoch;
-    }
-}
-
-static void* room(size_t bytes) {
-    void* got = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return got == MAP_FAILED ? nullptr : got;
-}
-
-static void run_grid(Job* job, Body body) {
-    u32 threads = job->threads[0] * job->threads[1] * job->threads[2];
-    u64 blocks = u64(job->grid[0]) * job->grid[1] * job->grid[2];
-    if (!blocks) return;
-    size_t shared = size_t(job->shared_bytes) + 16, sizes[] = {
-        STACK * threads, sizeof(Thread) * threads, sizeof(Warp) * (threads / 32 + 1), shared, shared * sizeof(Mark),
-        sizeof(u32) * threads, sizeof(u32) * blocks};
-    void* parts[7] = {};
-    bool whole = true;
-    for (int part = 0; part < 7; ++part) whole = (parts[part] = room(sizes[part])) && whole;
-    if (!whole) job->fault = NO_MEMORY;
-    block = Block{};
-    block.job = job; block.threads = threads; block.random = job->seed * 0x9E3779B97F4A7C15ull + 1;
-    the_body = body;
-    block.thread = static_cast<Thread*>(parts[1]); block.warp = static_cast<Warp*>(parts[2]);
-    block.shared = static_cast<u8*>(parts[3]); block.mark = static_cast<Mark*>(parts[4]);
-    u32 *order = static_cast<u32*>(parts[5]), *blocks_in_order = static_cast<u32*>(parts[6]);
-    for (u32 index = 0; whole && index < threads; ++index) {
-        Thread& t = block.thread[index];
-        u32 x = job->threads[0], y = job->threads[1];
-        t.tid[0] = index % x; t.tid[1] = index / x % y; t.tid[2] = index / x / y;
-        t.index = index; t.lane = index % 32; t.block = &block;
-        t.warp = block.warp + index / 32;
-        *t.warp = {index / 32 * 32, threads - index / 32 * 32 < 32 ? threads - index / 32 * 32 : 32, 1};
-        t.memory = static_cast<u8*>(parts[0]) + STACK * index;
-        order[index] = index;
-    }
-    for (u64 place = 0; whole && place < blocks; ++place) blocks_in_order[place] = u32(place);
-    if (whole) shuffle_order(blocks_in_order, u32(blocks));
-    for (u64 place = 0; place < blocks && !job->fault; ++place) {
-        u32 number = blocks_in_order[place];
-        block.ctaid[0] = number % job->grid[0];
-        block.ctaid[1] = number / job->grid[0] % job->grid[1];
-        block.ctaid[2] = number / job->grid[0] / job->grid[1];
-        run_block(order);
-    }
-    for (int part = 0; part < 7; ++part) if (parts[part]) munmap(parts[part], sizes[part]);
 }

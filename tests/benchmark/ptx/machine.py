@@ -42,11 +42,13 @@ class Checks:
 
     `fresh`: see `Buffer`. `unwritten_shared`: shared bytes that are read before they are written.
     `shared_races`: shared bytes that two threads touch, one of them writing, with no barrier in between.
+    `global_races`: global bytes that two blocks of a launch touch, one of them writing; atomics excepted.
     """
 
     fresh: bool = True
     unwritten_shared: bool = True
     shared_races: bool = True
+    global_races: bool = True
 
 
 FAULTS = (
@@ -58,6 +60,7 @@ FAULTS = (
     "reads shared memory that nothing wrote",
     "touches shared memory in a race with thread {other}: no barrier lies between",
     "reads global memory that nothing wrote",
+    "touches global memory in a race with block {other}: blocks run in any order",
     "waits at a barrier that others, which have ended, will never reach",
     "meets other threads that are elsewhere (thread {other})",
     "waits for lanes that never come",
@@ -65,6 +68,8 @@ FAULTS = (
     "divides by zero",
     "has no memory to run in",
 )
+
+GLOBAL_FAULTS = (1, 2, 7, 8)
 
 _MORE = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_uint64)
 
@@ -92,7 +97,9 @@ class _Job(ctypes.Structure):
         ("check_shared_unwritten", ctypes.c_uint32),
         ("check_shared_races", ctypes.c_uint32),
         ("check_fresh", ctypes.c_uint32),
+        ("check_global_races", ctypes.c_uint32),
         ("poison", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
         ("more_buffers", _MORE),
         ("fault", ctypes.c_uint32),
         ("line", ctypes.c_uint32),
@@ -160,6 +167,7 @@ class Kernel:
         job.check_shared_unwritten = checks.unwritten_shared
         job.check_shared_races = checks.shared_races
         job.check_fresh = checks.fresh
+        job.check_global_races = checks.global_races
         job.poison = POISON
         known = list(buffers)
         kept: list[Any] = []
@@ -199,9 +207,11 @@ class Kernel:
 
     def _fault(self, job: Any, buffers: Sequence[Buffer]) -> str:
         what = FAULTS[job.fault].format(other=job.other)
-        if 1 <= job.fault <= 7:
-            what += f"; {job.bytes} bytes at {hex(job.address) if job.fault in (1, 2, 7) else job.address}"
-        if job.fault in (1, 2, 7):
+        if 1 <= job.fault <= 8:
+            what += (
+                f"; {job.bytes} bytes at {hex(job.address) if job.fault in GLOBAL_FAULTS else job.address}"
+            )
+        if job.fault in GLOBAL_FAULTS:
             what += f" ({_nearest(job.address, buffers)})"
         line = self.lines[job.line - 1].strip() if job.line else ""
         source = self.text.sources.get(job.line, "")

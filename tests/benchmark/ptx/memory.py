@@ -71,13 +71,9 @@ def _take(o: Operands, name: str, kind: str, place: str) -> str:
 
 
 def _place(o: Operands, space: str, index: int, total: int, how: str) -> str:
-    """Checked memory: `how` is read, write (of what lies in `data`) or atomic."""
-    reads = str(how != "write").lower()
-    if space == "global":
-        return f"global_at(t, {o.address(index)}, {total}, {o.line}, {reads})"
-    data = "data" if how == "write" else "nullptr"
-    atomic = str(how == "atomic").lower()
-    return f"shared_at(t, {o.address(index)}, {total}, {o.line}, {reads}, {data}, {atomic})"
+    """Checked memory of `total` bytes: `how` is an `Access` of memory.hpp; what is written lies in `data`."""
+    data = ", data" if how == "WRITE" else ""
+    return f"{space}_at(t, {o.address(index)}, {total}, {o.line}, {how}{data})"
 
 
 @form(rf"ld{ORDER}\.(global|shared)(?:::cta)?{HINTS}(?:\.v([24]))?{HINTS}\.{KINDS}")
@@ -86,7 +82,8 @@ def _load(o: Operands, m: re.Match[str]) -> str:
     names, size = o.vector(0), WIDTHS[m[3]] // 8
     if len(names) != int(m[2] or 1):
         raise o.of.refuse("another number of registers than its vector has")
-    out = f"u8* at = {_place(o, m[1], 1, size * len(names), 'read')}; "
+    how = "ORDERED" if re.search(r"relaxed|acquire|volatile", o.of.opcode) else "READ"
+    out = f"u8* at = {_place(o, m[1], 1, size * len(names), how)}; "
     return out + " ".join(_take(o, name, m[3], f"at + {size * index}") for index, name in enumerate(names))
 
 
@@ -99,7 +96,7 @@ def _store(o: Operands, m: re.Match[str]) -> str:
     raw = f"u{8 * size}"
     parts = (f"put<{raw}>(data + {size * index}, {o.value(name, raw)});" for index, name in enumerate(names))
     total = size * len(names)
-    place = _place(o, m[1], 0, total, "write")
+    place = _place(o, m[1], 0, total, "WRITE")
     return f"u8 data[{total}]; {' '.join(parts)} std::memcpy({place}, data, {total});"
 
 
@@ -133,6 +130,6 @@ def _atomic(o: Operands, m: re.Match[str]) -> str:
     else:
         value = f"{old} { {'and': '&', 'or': '|', 'xor': '^'}[operation] } {new}"
     size = WIDTHS[kind] // 8
-    out = f"u8* at = {_place(o, m[2], first, size, 'atomic')}; {raw} old = taken<{raw}>(at); "
+    out = f"u8* at = {_place(o, m[2], first, size, 'ATOMIC')}; {raw} old = taken<{raw}>(at); "
     out += f"put<{raw}>(at, {raw}({value}));"
     return out + (" " + o.write("old", raw) if returns else "")

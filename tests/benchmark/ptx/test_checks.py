@@ -34,6 +34,18 @@ BODIES = {
     "not_all": "setp.eq.u32 %p1, %r0, 3; @!%p1 shfl.sync.bfly.b32 %r1, %r0, 1, 31, -1; bar.sync 0;",
     "foreign_mask": "shfl.sync.bfly.b32 %r1, %r0, 1, 31, 1;",
     "stuck": "setp.lt.u32 %p1, %r0, 9; @%p1 bar.warp.sync -1;\n@!%p1 bar.warp.sync -1;",
+    "blocks_write": "mov.u32 %r1, %ctaid.x; st.global.b32 [%out], %r1;",
+    "block_reads_back": (
+        "mov.u32 %r1, %ctaid.x; setp.eq.u32 %p1, %r1, 0; @%p1 st.global.b32 [%out], 7;"
+        "@!%p1 ld.global.b32 %r1, [%out];"
+    ),
+    "block_overwrites": (
+        "mov.u32 %r1, %ctaid.x; setp.eq.u32 %p1, %r1, 1; @%p1 st.global.b32 [%out], 7;"
+        "@!%p1 ld.global.b32 %r1, [%out];"
+    ),
+    "plain_read": "atom.global.add.u32 %r1, [%out], 1; ld.global.b32 %r2, [%out];",
+    "ordered_read": "atom.global.add.u32 %r1, [%out], 1; ld.relaxed.gpu.global.b32 %r2, [%out];",
+    "blocks_agree": "st.global.b32 [%out], 7;",
     "trap": "trap;",
     "zero": "div.u32 %r1, %r0, 0;",
 }
@@ -49,11 +61,11 @@ def kernels() -> dict[str, Kernel]:
     return load_all(HEAD + "".join(texts))
 
 
-def launch(name: str, *, fresh: bool = False, checks: Checks | None = None) -> None:
+def launch(name: str, *, fresh: bool = False, blocks: int = 1, checks: Checks | None = None) -> None:
     given, taken = np.full(32, POISON, np.uint32), np.zeros(32, np.uint32)
     loaded = kernels()[name]
     loaded.launch(
-        (1,),
+        (blocks,),
         (given.ctypes.data, taken.ctypes.data),
         threads=32,
         buffers=(buffer(given, fresh), buffer(taken)),
@@ -107,6 +119,30 @@ def test_memory_that_nothing_wrote() -> None:
     with pytest.raises(PtxError, match="reads global memory that nothing wrote; 4 bytes at 0x"):
         launch("fine", fresh=True)
     launch("fine", fresh=True, checks=Checks(fresh=False))
+
+
+@pytest.mark.parametrize(
+    ("name", "races"),
+    [
+        ("blocks_write", True),
+        ("block_reads_back", True),
+        ("block_overwrites", True),
+        ("plain_read", True),
+        ("blocks_agree", False),
+        ("ordered_read", False),
+        ("fine", False),
+    ],
+)
+def test_races_of_blocks(name: str, races: bool) -> None:
+    if not races:
+        launch(name, blocks=2)
+        return
+    with pytest.raises(
+        PtxError, match=r"block \([01], 0, 0\), thread \d+ touches global .* race with block [01]"
+    ):
+        launch(name, blocks=2)
+    launch(name)  # of one block
+    launch(name, blocks=2, checks=Checks(global_races=False))
 
 
 def test_checks_that_are_switched_off() -> None:

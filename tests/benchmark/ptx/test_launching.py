@@ -20,10 +20,10 @@ ROOT = Path(__file__).resolve().parents[3]
 
 # In a process of its own: Triton keeps its cache where the environment says, and warns as it likes.
 KERNELS = '''
-import sys
+import re
 import torch, triton, triton.language as tl
 from tests.benchmark.ptx.launching import on_the_machine
-from tests.benchmark.ptx.machine import Checks
+from tests.benchmark.ptx.machine import Buffer, load
 from tests.benchmark.ptx.syntax import PtxError
 
 @triton.jit
@@ -58,6 +58,23 @@ for seed in (0, 1, 2):
         totals[(8,)](values, out, 1000, BLOCK=128, num_warps=8)
     assert out[0] == values.sum() and out[1] == values[:128].sum(), out
     assert machine.launches[0][:3] == ("totals", (8, 1, 1), 8)
+
+# Without any one of its barriers, the same code is a race.
+whole = machine.launches[0]
+barriers = [found.start() for found in re.finditer("bar.sync", whole.ptx)]
+assert barriers
+for place in barriers:
+    less = whole.ptx[:place] + "//" + whole.ptx[place:]
+    memory = [Buffer(tensor.data_ptr(), 4 * len(tensor)) for tensor in (values, out)]
+    try:
+        arguments = (*(buffer.address for buffer in memory), 1000, 0, 0)
+        load(less).launch(
+            (8,), arguments, threads=256, shared_bytes=whole.shared, buffers=memory
+        )
+    except PtxError as error:
+        assert "shared memory" in str(error), error
+    else:
+        raise AssertionError("a missing barrier was not found")
 
 # Arguments are specialised as for a device: what 16 divides, and 1, are compiled in.
 out = torch.zeros(600, dtype=torch.int32)

@@ -14,7 +14,9 @@ from tests.benchmark.ptx.instructions import statement
 from tests.benchmark.ptx.meetings import label
 from tests.benchmark.ptx.syntax import WIDTHS, KernelText, Label
 
-SUPPORT = tuple(Path(__file__).with_name(name) for name in ("machine.hpp", "numbers.hpp"))
+SUPPORT = tuple(
+    Path(__file__).with_name(name) for name in ("machine.hpp", "memory.hpp", "numbers.hpp", "grid.hpp")
+)
 
 
 def translate(kernels: Sequence[KernelText]) -> str:
