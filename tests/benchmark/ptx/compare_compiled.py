@@ -2,8 +2,8 @@
 
     python -m tests.benchmark.ptx.compare_compiled SECONDS [SEED]
 
-The clips of `fuzz.compare_kernels`, with every check of the PTX machine; blocks and threads run in another order
-for each launch. Ends with an error at the first difference or fault.
+The clips of `fuzz.compare_kernels`, with every check of the PTX machine; blocks and threads run in another
+order for each launch. Ends with an error at the first difference or fault.
 """
 
 from __future__ import annotations
