@@ -337,5 +337,6 @@ def describe(session: Session) -> str:
     return (
         f"{session.recipe.name}: {trained:,} of {whole:,} weights are trained; {len(session.mix)} samples an "
         f"epoch, {session.progress.steps} steps of {tuning.videos_per_step} videos on "
-        f"{session.accelerator.num_processes} x {session.accelerator.device.type}"
+        f"{session.accelerator.num_processes} x {session.accelerator.device.type}; it stops when more than "
+        f"{tuning.most_skipped} samples had to be left out"
     )

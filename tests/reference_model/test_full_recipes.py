@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from reference_model.config import AttentionLayout, Recipe, TargetNorm, from_map
 from reference_model.full_command import chosen_recipe
 from reference_model.full_recipes import ABLATIONS, CHATS, FULL_RECIPES, SIZES, tuning_of
 from reference_model.full_training import Schedule, train_all
+from reference_model.model import build_reader, parameter_count
 from reference_model.recipes import find_recipe
 from reference_model.released_recipes import TEMPLATES
 from reference_model.train import build_parser, main
@@ -43,7 +44,7 @@ def test_the_numbers_of_the_official_configuration(name, layer, heads):
     tuning, loss = tuning_of(recipe), recipe.training.attention_loss
     assert (tuning.lora.rank, tuning.lora.alpha, tuning.lora.dropout) == (128, 256, 0.05)
     assert (tuning.learning_rate, tuning.warmup_share, tuning.epochs) == (4e-5, 0.05, 10)
-    assert dataclasses.astuple(tuning.weights) == (1.0, 2.0, 0.5, 1.0)
+    assert astuple(tuning.weights) == (1.0, 2.0, 0.5, 1.0)
     assert (tuning.videos_per_step, tuning.frames, tuning.expressions) == (32, 4, 5)
     assert (tuning.points, tuning.most_tokens) == (12_544, 8192)
     assert recipe.training.optimizer.betas == (0.9, 0.999)
@@ -63,14 +64,24 @@ def test_the_chat_of_training_is_that_of_the_released_models():
         assert question.stop_text in (None, chat.end)
 
 
-def test_the_ablations_change_one_thing_each():
-    whole, base = find_recipe("reviosa_1b"), find_recipe("reviosa_1b-baseline")
-    aml, tokens = find_recipe("reviosa_1b+aml"), find_recipe("reviosa_1b+tokens")
+@pytest.mark.parametrize("name", [make.__name__ for make in SIZES])
+def test_the_ablations_change_one_thing_each(name):
+    whole, base, aml, tokens = (find_recipe(name + ending) for ending in ("", "-baseline", "+aml", "+tokens"))
     switches = [
         (tuning_of(one).target_token, tuning_of(one).weights.attention) for one in (base, aml, tokens, whole)
     ]
     assert switches == [(False, 0.0), (False, 1.0), (True, 0.0), (True, 1.0)]
     assert base.model == aml.model == tokens.model == whole.model
+    weights = replace(tuning_of(whole).weights, attention=0.0)
+    same = replace(tuning_of(whole), target_token=False, weights=weights)
+    assert tuning_of(base) == same  # and nothing else
+
+
+def test_qwen2_5_vl_has_the_published_size():
+    """Qwen/Qwen2.5-VL-3B-Instruct: 3,754,622,976 weights with its 151,936 rows of embeddings."""
+    size = replace(find_recipe("reviosa_qwen2_5_vl_3b").model.vision_language, vocabulary=151_936)
+    with torch.device("meta"):
+        assert parameter_count(build_reader(size, 151_936, 151_655, 151_643)) == 3_754_622_976
 
 
 def test_the_rate_warms_up_and_falls_as_a_cosine():

@@ -84,7 +84,8 @@ def test_the_command_trains_resumes_and_leaves_a_model(tmp_path, clips, capsys):
     watching = ["--validate-every", "2", "--validation-clips", "1", "--checkpoint-every", "1"]
     assert train.main([*words, "--steps", "2", "--seed", "5", *watching]) == 0
     shown = capsys.readouterr()
-    assert "weights are trained" in shown.out and "step 2: actor J&F" in shown.err
+    assert "weights are trained" in shown.out and "more than 50 samples had to be left out" in shown.out
+    assert "step 2: actor J&F" in shown.err
     assert (tmp_path / "run" / "validation" / "step-000002" / "clip-0.png").stat().st_size > 1000
     assert load_checkpoint(tmp_path / "run" / "step-000001").facts["steps"] == 1
     values = {"train/loss", "train/text", "train/learning_rate", "validation/actor"}
