@@ -42,7 +42,7 @@ class Checks:
 
     `fresh`: see `Buffer`. `unwritten_shared`: shared bytes that are read before they are written.
     `shared_races`: shared bytes that two threads touch, one of them writing, with no barrier in between.
-    `global_races`: global bytes that two blocks of a launch touch, one of them writing; atomics excepted.
+    `global_races`: the same for global bytes, and for two blocks of a launch; atomics excepted.
     """
 
     fresh: bool = True
@@ -61,6 +61,7 @@ FAULTS = (
     "touches shared memory in a race with thread {other}: no barrier lies between",
     "reads global memory that nothing wrote",
     "touches global memory in a race with block {other}: blocks run in any order",
+    "touches global memory in a race with thread {other}: no barrier lies between",
     "waits at a barrier that others, which have ended, will never reach",
     "meets other threads that are elsewhere (thread {other})",
     "waits for lanes that never come",
@@ -69,7 +70,7 @@ FAULTS = (
     "has no memory to run in",
 )
 
-GLOBAL_FAULTS = (1, 2, 7, 8)
+GLOBAL_FAULTS = (1, 2, 7, 8, 9)
 
 _MORE = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_uint64)
 
@@ -207,7 +208,7 @@ class Kernel:
 
     def _fault(self, job: Any, buffers: Sequence[Buffer]) -> str:
         what = FAULTS[job.fault].format(other=job.other)
-        if 1 <= job.fault <= 8:
+        if 1 <= job.fault <= 9:
             what += (
                 f"; {job.bytes} bytes at {hex(job.address) if job.fault in GLOBAL_FAULTS else job.address}"
             )

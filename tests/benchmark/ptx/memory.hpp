@@ -5,10 +5,25 @@
 
 enum Access : u32 { READ, WRITE, ATOMIC, ORDERED };  // ORDERED: a load that says how it is ordered
 
-// ---- what blocks do to bytes of global memory -------------------------------------------------------------
+// ---- who touched a byte -----------------------------------------------------------------------------------
 
-// The block that wrote a byte last in this launch, and the one that read it: their numbers + 1.
-struct Trace { u32 writer, reader; };
+static bool ordered(u16 who, u32 epoch, u32 warp_epoch, const Thread& t) {
+    if (who == NOBODY || who == t.index || epoch < block.epoch) return true;
+    if (who == SEVERAL) return false;
+    return (who & OF_WARP ? who ^ OF_WARP : who / 32) == s32(t.index / 32) && warp_epoch < t.warp->epoch;
+}
+
+// Who touched a byte, after `t` did too.
+static u16 joined(u16 who, bool alone, const Thread& t) {
+    u16 mine = u16(OF_WARP | t.index / 32);
+    if (alone) return u16(t.index);
+    return who == mine || (who < OF_WARP && who / 32 == t.index / 32) ? mine : SEVERAL;
+}
+
+// ---- what threads do to bytes of global memory ------------------------------------------------------------
+
+// The blocks that wrote and read a byte last in this launch, their numbers + 1; and the threads, if it was one.
+struct Trace { u32 writer, reader; Mark mark; };
 constexpr u32 BY_ATOMIC = 1u << 31, MANY = ~0u;
 constexpr u64 PAGE = 4096;
 
@@ -50,26 +65,36 @@ static void forget_traces() {
     traces = {};
 }
 
-// Blocks run in any order on a device: what one writes, another must neither read nor write otherwise.
+// Blocks run in any order on a device, and threads of one between two barriers: what one writes, another must
+// neither read nor write otherwise.
 static void trace(Thread& t, u64 address, u32 bytes, u32 line, Access how, const u8* data) {
     Trace* of_page = trace_of(address / PAGE) + address % PAGE;  // aligned: it does not cross a page
     u32 mine = block.number + 1;
     for (u32 byte = 0; byte < bytes; ++byte) {
         Trace& seen = of_page[byte];
-        u32 writer = seen.writer & ~BY_ATOMIC, theirs = writer && writer != mine ? seen.writer : 0;
-        if (how == ATOMIC) {
-            if (theirs && !(theirs & BY_ATOMIC)) fail(t, GLOBAL_RACE, line, address, bytes, writer - 1);
-            if (seen.reader && seen.reader != mine) fail(t, GLOBAL_RACE, line, address, bytes, seen.reader - 1);
-            seen.writer = mine | (seen.writer && !(seen.writer & BY_ATOMIC) ? 0 : BY_ATOMIC);
-        } else if (how == READ) {
-            if (theirs) fail(t, GLOBAL_RACE, line, address, bytes, writer - 1);
+        Mark& mark = seen.mark;
+        u32 writer = seen.writer & ~BY_ATOMIC;
+        bool atomic = seen.writer & BY_ATOMIC;
+        if (writer != mine) mark.writer = NOBODY;
+        if (seen.reader != mine) mark.reader = NOBODY;
+        bool after_write = ordered(mark.writer, mark.write_epoch, mark.write_warp, t);
+        bool after_read = ordered(mark.reader, mark.read_epoch, mark.read_warp, t);
+        bool equal = how == WRITE && data[byte] == *reinterpret_cast<const u8*>(address + byte);
+        bool against_write = !equal && how != ORDERED && !(how == ATOMIC && atomic);
+        bool against_read = !equal && (how == WRITE || how == ATOMIC);
+        if (against_write && writer && writer != mine) fail(t, GLOBAL_RACE, line, address, bytes, writer - 1);
+        if (against_read && seen.reader && seen.reader != mine)
+            fail(t, GLOBAL_RACE, line, address, bytes, seen.reader - 1);
+        if (against_write && !after_write) fail(t, GLOBAL_RACE_INSIDE, line, address, bytes, mark.writer);
+        if (against_read && !after_read) fail(t, GLOBAL_RACE_INSIDE, line, address, bytes, mark.reader);
+        if (how == READ) {
             seen.reader = !seen.reader || seen.reader == mine ? mine : MANY;
-        } else if (how == WRITE) {
-            bool equal = data[byte] == *reinterpret_cast<const u8*>(address + byte);
-            u32 reader = seen.reader && seen.reader != mine ? seen.reader : 0;
-            if (!equal && (theirs || reader))
-                fail(t, GLOBAL_RACE, line, address, bytes, (theirs ? writer : reader) - 1);
-            seen.writer = mine;
+            mark.reader = joined(mark.reader, after_read, t);
+            mark.read_epoch = block.epoch; mark.read_warp = t.warp->epoch;
+        } else if (how != ORDERED) {
+            seen.writer = mine | (how == ATOMIC && (atomic || !writer) ? BY_ATOMIC : 0);
+            mark.writer = joined(mark.writer, after_write, t);
+            mark.write_epoch = block.epoch; mark.write_warp = t.warp->epoch;
         }
     }
 }
@@ -102,19 +127,6 @@ __attribute__((noinline)) static u8* global_at(
 }
 
 // ---- what threads do to bytes of shared memory ------------------------------------------------------------
-
-static bool ordered(u16 who, u32 epoch, u32 warp_epoch, const Thread& t) {
-    if (who == NOBODY || who == t.index || epoch < block.epoch) return true;
-    if (who == SEVERAL) return false;
-    return (who & OF_WARP ? who ^ OF_WARP : who / 32) == s32(t.index / 32) && warp_epoch < t.warp->epoch;
-}
-
-// Who touched a byte, after `t` did too.
-static u16 joined(u16 who, bool alone, const Thread& t) {
-    u16 mine = u16(OF_WARP | t.index / 32);
-    if (alone) return u16(t.index);
-    return who == mine || (who < OF_WARP && who / 32 == t.index / 32) ? mine : SEVERAL;
-}
 
 // `data` is what will be written: equal values may be written by several threads at once, as warps do that
 // hold copies of one value.

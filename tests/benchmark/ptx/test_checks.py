@@ -43,9 +43,19 @@ BODIES = {
         "mov.u32 %r1, %ctaid.x; setp.eq.u32 %p1, %r1, 1; @%p1 st.global.b32 [%out], 7;"
         "@!%p1 ld.global.b32 %r1, [%out];"
     ),
-    "plain_read": "atom.global.add.u32 %r1, [%out], 1; ld.global.b32 %r2, [%out];",
+    "plain_read": "atom.global.add.u32 %r1, [%out], 1; bar.sync 0; ld.global.b32 %r2, [%out];",
     "ordered_read": "atom.global.add.u32 %r1, [%out], 1; ld.relaxed.gpu.global.b32 %r2, [%out];",
     "blocks_agree": "st.global.b32 [%out], 7;",
+    "thread_reads_back": (
+        "setp.eq.u32 %p1, %r0, 0; @%p1 st.global.b32 [%out], 7; @!%p1 ld.global.b32 %r1, [%out];"
+    ),
+    "thread_overwrites": (
+        "setp.eq.u32 %p1, %r0, 9; @%p1 st.global.b32 [%out], 7; @!%p1 ld.global.b32 %r1, [%out];"
+    ),
+    "thread_changes": "st.global.b32 [%out], %r0;",
+    "with_barrier": (
+        "setp.eq.u32 %p1, %r0, 9; @%p1 st.global.b32 [%out], 7; bar.sync 0; ld.global.b32 %r1, [%out];"
+    ),
     "trap": "trap;",
     "zero": "div.u32 %r1, %r0, 0;",
 }
@@ -141,8 +151,15 @@ def test_races_of_blocks(name: str, races: bool) -> None:
         PtxError, match=r"block \([01], 0, 0\), thread \d+ touches global .* race with block [01]"
     ):
         launch(name, blocks=2)
-    launch(name)  # of one block
     launch(name, blocks=2, checks=Checks(global_races=False))
+
+
+@pytest.mark.parametrize("name", ["thread_reads_back", "thread_overwrites", "thread_changes"])
+def test_races_of_threads_in_global_memory(name: str) -> None:
+    with pytest.raises(PtxError, match=r"global memory in a race with thread \d+: no barrier"):
+        launch(name)
+    launch(name, checks=Checks(global_races=False))
+    launch("with_barrier")
 
 
 def test_checks_that_are_switched_off() -> None:
