@@ -246,20 +246,17 @@ def restore_tensors(session: Session, tensors: dict[str, Tensor], where: str) ->
             found=f"missing {sorted(set(trained) - stored)}, unknown {sorted(stored - set(trained))}, "
             f"of another shape {sorted(misfits)}",
         )
+    moments: dict[Tensor, dict[str, Tensor]] = {}
     for name, parameter in trained.items():
         with torch.no_grad():
             parameter.copy_(tensors[f"trained.{name}"])
-        moments = {
-            key: tensors[f"optimizer.{name}.{key}"]
-            for key in ("step", "exp_avg", "exp_avg_sq")
-            if f"optimizer.{name}.{key}" in tensors
-        }
-        if moments:
-            # The count of steps stays on the CPU, where AdamW keeps it.
-            session.optimizer.state[parameter] = {
-                key: value.clone() if key == "step" else value.to(parameter.device)
-                for key, value in moments.items()
-            }
+        found = {key: tensors.get(f"optimizer.{name}.{key}") for key in ("step", "exp_avg", "exp_avg_sq")}
+        moments[parameter] = {key: value.clone() for key, value in found.items() if value is not None}
+    # Torch knows where each belongs: the fused AdamW of a GPU counts its steps there, others on the CPU.
+    optimizer = getattr(session.optimizer, "optimizer", session.optimizer)
+    order = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state = {place: moments[one] for place, one in enumerate(order) if moments.get(one)}
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def whole_weights(session: Session) -> dict[str, Tensor]:

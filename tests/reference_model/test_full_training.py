@@ -8,15 +8,17 @@ import shutil
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from benchmark.errors import CheckpointError, OutputError, UsageError
 from benchmark.stored_files import as_output_error
 from reference_model import train
-from reference_model.checkpoint import load_checkpoint
+from reference_model.checkpoint import load_checkpoint, read_tensors
 from reference_model.dataset_mix import names_of_parts, open_parts
 from reference_model.full_recipes import tuning_of
 from reference_model.full_training import Schedule, save_state, train_all, train_step
 from reference_model.lora import trained_parameters
+from reference_model.tensor_files import write_tensors
 from reference_model.training_run import STATE_FILE, goes_on_by_resuming
 from reference_model.tuning_config import Precision
 from reference_model.tuning_run import load_progress
@@ -47,6 +49,39 @@ def test_a_run_that_is_stopped_and_resumed_equals_one_that_never_stopped(tmp_pat
     assert losses_of(resumed) == losses_of(whole)[1:]
     for name, one in state_tensors(whole).items():
         assert torch.equal(one, state_tensors(resumed)[name]), name
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_moments_go_where_the_optimizer_wants_them(clips, there):
+    """The fused AdamW of a GPU counts its steps on the GPU, and only there; `meta` stands in for one."""
+    session = small_session(clips)
+    parameter = torch.nn.Parameter(torch.empty(2, device="meta"))
+    session.room = torch.nn.ParameterDict({"one": parameter})
+    session.wrapped = session.room
+    session.optimizer = torch.optim.AdamW([parameter], capturable=there)  # as `fused`
+    stored = {"trained.one": torch.ones(2), "optimizer.one.step": torch.tensor(7.0)}
+    stored |= {f"optimizer.one.{key}": torch.ones(2) for key in ("exp_avg", "exp_avg_sq")}
+    restore_tensors(session, stored, "here")
+    state = session.optimizer.state[parameter]
+    assert state["step"].device.type == ("meta" if there else "cpu")
+    assert {state[key].device.type for key in ("exp_avg", "exp_avg_sq")} == {"meta"}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_run_on_a_gpu_is_resumed(tmp_path, clips):
+    words = ["--recipe", "reviosa_1b_tiny", "--data-root", str(clips), "--device", "cuda", "--no-tensorboard"]
+    words += ["--precision", "bfloat16", "--videos-per-step", "2", "--workers", "0", "--steps", "4"]
+    assert train.main([*words, "--output", str(tmp_path / "whole"), "--save-every", "2"]) == 0
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    state = tmp_path / "cut" / STATE_FILE
+    tensors = read_tensors(state)
+    with safe_open(state, "pt") as file:
+        facts = json.loads(file.metadata()["tuning"])
+    facts["progress"] |= {"step": 3, "curve": [], "unlogged": []}
+    write_tensors(state, tensors, {"tuning": json.dumps(facts)})
+    assert train.main([*words, "--output", str(tmp_path / "cut"), "--resume"]) == 0
+    assert load_checkpoint(tmp_path / "cut").facts["steps"] == 4
 
 
 def test_what_is_trained_moves_and_nothing_else(clips):
