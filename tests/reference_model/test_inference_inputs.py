@@ -58,6 +58,34 @@ def test_official_asks_one_by_one_and_default_together():
             assert np.mean(one.actor != two.actor) < 1e-3 and np.mean(one.target != two.target) < 1e-3
 
 
+@pytest.mark.parametrize(
+    ("mode", "looks", "sessions", "encoded"),
+    [("default", 1, 1, 6), ("official", 3, 6, 6 * 6)],  # three expressions of two roles, six frames
+)
+def test_what_is_computed_once_per_video(monkeypatch, mode, looks, sessions, encoded):
+    model = talkative_model()
+    counts = {"looks": 0, "sessions": 0, "encoded": 0}
+    decoder, reader = model.mask_decoder, model.vision_language
+    visual, follow, encode = reader.visual_tokens, decoder.follow, decoder.encode
+
+    def counted(name, function, number):
+        def run(*arguments, **named):
+            counts[name] += number(*arguments)
+            return function(*arguments, **named)
+
+        return run
+
+    monkeypatch.setattr(reader, "visual_tokens", counted("looks", visual, lambda *_: 1))
+    monkeypatch.setattr(decoder, "follow", counted("sessions", follow, lambda *_: 1))
+    monkeypatch.setattr(decoder, "encode", counted("encoded", encode, len))
+    asked = opened(mode, model=model)
+    asked.answer(["red square", "blue square", "red square pushing blue square"])
+    assert counts == {"looks": looks, "sessions": sessions, "encoded": encoded}
+    asked.answer(["blue square being pushed by red square"])  # later, about the same video
+    assert counts["looks"] == looks + (mode == "official")
+    assert counts["encoded"] == encoded + (2 * 6 if mode == "official" else 0)
+
+
 @pytest.mark.parametrize(("mode", "kept"), [("official", True), ("default", False)])
 def test_question_marks(mode, kept):
     model = talkative_model()
