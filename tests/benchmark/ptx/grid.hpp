@@ -30,7 +30,7 @@ static void run_block(u32* order) {
         shuffle_order(order, block.threads);
         for (u32 place = 0; place < block.threads; ++place) {
             Thread& t = block.thread[order[place]];
-            if (t.state == READY) { resume(t); ran = true; ++job.steps; }
+            if (t.state == READY) { resume(t); ran = true; }
             if (job.fault) return;
         }
         for (u32 index = 0; index < block.threads; ++index) {

@@ -35,6 +35,8 @@ class Launched(NamedTuple):
     warps: int
     shared: int
     ptx: str
+    instructions: int
+    """Executed by all threads together."""
 
 
 @dataclass
@@ -106,8 +108,7 @@ class _Launcher:
         # Two more pointers, to scratch memory that is not used, end every kernel's parameters.
         values += [0] * (len(kernel.text.parameters) - len(values))
         warps, shared = self.metadata.num_warps, self.metadata.shared
-        machine.launches.append(Launched(self.metadata.name, (x, y, z), warps, shared, function))
-        kernel.launch(
+        executed = kernel.launch(
             (x, y, z),
             values,
             threads=warps * WARP,
@@ -117,6 +118,7 @@ class _Launcher:
             seed=machine.seed,
             checks=machine.checks,
         )
+        machine.launches.append(Launched(self.metadata.name, (x, y, z), warps, shared, function, executed))
 
 
 class _Tools:

@@ -38,7 +38,8 @@ struct Job {
     // What went wrong:
     u32 fault, line, thread, other;
     u32 block[3], bytes;
-    u64 address, steps;
+    u64 address;
+    u64 instructions;   // executed by all threads together
 };
 
 // ---- threads -------------------------------------------------------------------------------------------

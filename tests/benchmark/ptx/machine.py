@@ -109,7 +109,7 @@ class _Job(ctypes.Structure):
         ("block", ctypes.c_uint32 * 3),
         ("bytes", ctypes.c_uint32),
         ("address", ctypes.c_uint64),
-        ("steps", ctypes.c_uint64),
+        ("instructions", ctypes.c_uint64),
     )
 
 
@@ -137,8 +137,8 @@ class Kernel:
         more_buffers: Callable[[], Sequence[Buffer]] | None = None,
         seed: int = 0,
         checks: Checks | None = None,
-    ) -> None:
-        """Run all blocks.
+    ) -> int:
+        """Run all blocks; returns the number of instructions that their threads executed, all together.
 
         Args:
             grid: one to three numbers of blocks.
@@ -195,6 +195,7 @@ class Kernel:
         self.run(ctypes.byref(job))
         if job.fault:
             raise PtxError(self._fault(job, known))
+        return int(job.instructions)
 
     def _packed(self, arguments: Sequence[int | float]) -> bytes:
         parameters = self.text.parameters

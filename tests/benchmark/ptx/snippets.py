@@ -54,10 +54,10 @@ def run(
     blocks: int = 1,
     shared: int = 0,
     seed: int = 0,
-) -> None:
-    """Runs a body on two arrays."""
+) -> int:
+    """Runs a body on two arrays; returns the number of instructions executed."""
     loaded = load(HEAD + kernel(body, shared=shared, threads=threads))
-    loaded.launch(
+    return loaded.launch(
         (blocks,),
         (given.ctypes.data, taken.ctypes.data),
         threads=threads,

@@ -128,12 +128,14 @@ def test_loops_and_guards() -> None:
         "@%p2 shr.u32 %r1, %r1, 1; @!%p2 mad.lo.u32 %r1, %r1, 3, 1; add.u32 %r2, %r2, 1; bra.uni $L_again;\n"
         "$L_done: st.global.b32 [%d2], %r2;"
     )
-    run(body, given, taken)
+    executed = run(body, given, taken)
 
     def steps(number: int) -> int:
         return 0 if number == 1 else 1 + steps(number // 2 if number % 2 == 0 else 3 * number + 1)
 
     assert taken.tolist() == [steps(int(number)) for number in given]
+    straight = 3 + 2 + 2 + 2 + 2  # before, the place, the start, the last round, the end with its return
+    assert executed == 32 * straight + 8 * int(taken.sum())
 
 
 def test_parameters_of_several_kinds() -> None:

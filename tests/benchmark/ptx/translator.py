@@ -1,8 +1,7 @@
-"""PTX as one C++ source: a function for each kernel, a statement for each instruction.
+"""PTX as one C++ source: a function for each kernel, a statement for each instruction, which also counts it.
 
 Registers are local variables, labels are labels; `machine.hpp` and `numbers.hpp` hold what the
-statements call. The source
-exports `run_<kernel>(Job*)`.
+statements call. The source exports `run_<kernel>(Job*)`.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ def translate(kernels: Sequence[KernelText]) -> str:
         PtxError: names the line of an instruction that is not understood.
     """
     support = (file.read_text(encoding="utf-8") for file in SUPPORT)
-    return "".join((*support, *map(_function, kernels)))
+    return "".join((*support, "\nstatic u64 executed;\n", *map(_function, kernels)))
 
 
 def _function(kernel: KernelText) -> str:
@@ -38,7 +37,7 @@ def _function(kernel: KernelText) -> str:
             continue
         if part.opcode.startswith("bra") and part.operands[0] not in labels:
             raise part.refuse("no such label")
-        lines.append(f"    {statement(kernel, part)}")
+        lines.append(f"    ++executed; {statement(kernel, part)}")
     declared = "".join(
         f"    {'bool' if kind == 'pred' else f'u{WIDTHS[kind]}'} {name} = 0;\n"
         for name, kind in kernel.registers.items()
@@ -46,5 +45,6 @@ def _function(kernel: KernelText) -> str:
     body = "\n".join(lines)
     return (
         f"\nstatic void body_{kernel.name}(Thread& t) {{\n    (void)t;\n{declared}{body}\n}}\n"
-        f'extern "C" void run_{kernel.name}(Job* job) {{ run_grid(job, body_{kernel.name}); }}\n'
+        f'extern "C" void run_{kernel.name}(Job* job) {{\n'
+        f"    executed = 0; run_grid(job, body_{kernel.name}); job->instructions = executed;\n}}\n"
     )
