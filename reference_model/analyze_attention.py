@@ -42,7 +42,7 @@ from reference_model.option_bounds import require_at_least, require_seed
 if TYPE_CHECKING:
     from reference_model.attention_choice import Choice
     from reference_model.attention_reading import ClipAttention
-    from reference_model.config import AttentionLossConfig, DataConfig, Recipe
+    from reference_model.config import AttentionLossConfig, Recipe
     from reference_model.predict import Predictor
     from reference_model.training_data import TrainingClip
 
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str]) -> int:
     recipe = read_recipe(options.checkpoint or SHIPPED)
     top = options.top_heads or default_heads(recipe.model.vision_language.heads)
     _check_heads(recipe, top, options.against)
-    clips = _clips(recipe.training.data, options)
+    clips = _clips(recipe, options)
     make_folder(options.output)
     predictor = load_predictor(options.checkpoint, options.device)
     found = {THIS: _read(predictor, clips, options.figures, "reading")}
@@ -177,18 +177,20 @@ def _check_heads(recipe: Recipe, top: int, against: Path | None) -> None:
         )
 
 
-def _clips(data: DataConfig, options: Any) -> list[TrainingClip]:
+def _clips(recipe: Recipe, options: Any) -> list[TrainingClip]:
     """Clips that training held back, or the first ones of the split that was asked for."""
     from reference_model.training_data import open_source
     from reference_model.validate import held_back_clips
 
+    data, rendered_only = recipe.training.data, recipe.training.tuning is None
     if options.split is None and options.dataset is None:
-        clips = held_back_clips(open_source(data, options.data_root), data.held_back, options.clips)
+        source = open_source(data, options.data_root, rendered_only)
+        clips = held_back_clips(source, data.held_back, options.clips)
     else:
         asked = dataclasses.replace(
             data, dataset=options.dataset or data.dataset, split=options.split or data.split, clips=None
         )
-        source = open_source(asked, options.data_root)
+        source = open_source(asked, options.data_root, rendered_only)
         clips = [source.clip(index) for index in range(min(options.clips, len(source)))]
     if not clips:
         raise DatasetError("there is no clip to analyse", found="training held none back", fix="give --split")

@@ -137,7 +137,8 @@ class ClipPart:
         self.part = part
         self.dataset = dataset
         asked = [index for index, video in enumerate(dataset.videos) if video.expressions]
-        self._videos = asked[: max(0, len(asked) - held_back)]
+        self.held_back = min(held_back, len(asked))
+        self._videos = asked[: len(asked) - self.held_back]
 
     def __len__(self) -> int:
         return len(self._videos)
@@ -290,7 +291,15 @@ class Mix:
         ]
         clips = [part for part in self.parts if isinstance(part, ClipPart)]
         if not any(len(part) for part in clips):
-            raise DatasetError("there is no clip with an expression to train on", where="--data-root")
+            kept = sum(part.held_back for part in clips)
+            raise DatasetError(
+                "there is no clip with an expression to train on",
+                where="--data-root",
+                found=f"{kept} clips, which are all held back for validation" if kept else "none",
+                fix="give more clips; the recipe says how many are held back (training.data.held_back)"
+                if kept
+                else "give the folder of a dataset with expressions",
+            )
         if feed.config.target_token and not any(part.has_targets for part in clips):
             raise DatasetError(
                 "no expression of these datasets has a target, so the target token would never be taught",

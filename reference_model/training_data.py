@@ -321,14 +321,18 @@ class DatasetClips:
         return TrainingClip(self._dataset.frames(video).stack(), masks, expressions)
 
 
-def open_source(config: DataConfig, data_root: Path | None = None) -> ClipSource:
+def open_source(config: DataConfig, data_root: Path | None = None, rendered_only: bool = True) -> ClipSource:
     """The clips that a recipe trains on.
+
+    Args:
+        rendered_only: the recipe knows no clips but the rendered ones, where it asks for them; without, a
+            folder in the released layout may stand in for them.
 
     Raises:
         DatasetError: when the dataset cannot be read.
         UsageError: when a folder is given for clips that are rendered.
     """
-    if config.dataset == "interrvos-synthetic":
+    if config.dataset == "interrvos-synthetic" and (rendered_only or data_root is None):
         if data_root is not None:
             raise UsageError(
                 "the clips of this recipe are rendered, not read from a folder",

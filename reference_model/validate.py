@@ -99,8 +99,9 @@ def _score(truth_THW: BoolMasks, predicted_THW: BoolMasks | None) -> TrackScore:
 
 
 def held_back_clips(source: ClipSource, held_back: int, wanted: int | None = None) -> list[TrainingClip]:
-    """The last clips of a split, which training leaves out."""
-    first = len(source) - held_back
+    """The last clips of a split, which training leaves out; all, where there are fewer."""
+    first = max(0, len(source) - held_back)
+    held_back = len(source) - first
     count = held_back if wanted is None else min(wanted, held_back)
     return [source.clip(index) for index in range(first, first + count)]
 
@@ -143,8 +144,9 @@ def main(arguments: Sequence[str]) -> int:
 
     torch.set_num_threads(1)
     predictor = load_predictor(options.checkpoint, options.device)
-    data = read_recipe(options.checkpoint or SHIPPED).training.data
-    source = open_source(data, options.data_root)
+    training = read_recipe(options.checkpoint or SHIPPED).training
+    data = training.data
+    source = open_source(data, options.data_root, rendered_only=training.tuning is None)
     clips = held_back_clips(source, data.held_back, options.clips)
     print(format_validation(validate(predictor, clips, show=True)))
     return 0

@@ -157,6 +157,11 @@ def test_the_joint_mix_reads_all_four_and_repeats_as_told(tmp_path, clips):
     assert asked and not any("If both" in one for one in asked)
 
 
+def test_fewer_clips_than_are_held_back(clips):
+    with pytest.raises(DatasetError, match=r"no clip.*to train on; found 4 clips, which are all held back"):
+        mix_of(clips, held_back=16)
+
+
 def test_unreadable_frames_and_frames_of_another_size_are_named(tmp_path, clips):
     root = shutil.copytree(clips, tmp_path / "train")
     dataset = open_dataset("interrvos-synthetic", root, "train")

@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from benchmark.errors import CheckpointError, OutputError, UsageError
 from benchmark.stored_files import as_output_error
-from reference_model import train
+from reference_model import analyze_attention, train, validate
 from reference_model.checkpoint import load_checkpoint, read_tensors
 from reference_model.dataset_mix import names_of_parts, open_parts
 from reference_model.full_recipes import tuning_of
@@ -142,6 +142,17 @@ def test_the_command_trains_resumes_and_leaves_a_model(tmp_path, clips, capsys):
     (tmp_path / "run" / STATE_FILE).unlink()
     with pytest.raises(OutputError, match="there is a model in this folder"):
         train.main([*words, "--steps", "2"])
+
+
+def test_a_sibling_is_validated_and_analysed_on_a_folder(tmp_path, clips, capsys):
+    """Its clips may be read from a folder in training, so they may be here."""
+    train_all(small_session(clips, steps=1), Schedule(tmp_path / "run", show=False, tensorboard=False), {})
+    words = ["--checkpoint", str(tmp_path / "run"), "--data-root", str(clips), "--clips", "1"]
+    assert validate.main([*words, "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("all")
+    # It has learnt nothing yet; that its clips were read is what counts.
+    with pytest.raises(CheckpointError, match=r"wrote no actor token.*1 clips"):
+        analyze_attention.main([*words, "--output", str(tmp_path / "analysis"), "--device", "cpu"])
 
 
 def test_a_model_says_which_clips_it_has_seen(tmp_path, clips):

@@ -65,6 +65,8 @@ def test_held_back_clips_are_the_last_ones():
     source = ClipList([square_clip(frames) for frames in range(1, 6)])
     assert [len(one.frames_THWC) for one in validate.held_back_clips(source, 2)] == [4, 5]
     assert [len(one.frames_THWC) for one in validate.held_back_clips(source, 3, 1)] == [3]
+    assert [len(one.frames_THWC) for one in validate.held_back_clips(source, 16, 2)] == [1, 2]
+    assert len(validate.held_back_clips(source, 16)) == 5  # a dataset with fewer clips than are held back
 
 
 def test_the_command_prints_the_table(tmp_path, capsys):
