@@ -12,6 +12,7 @@ used by the DAVIS 2017 challenge.
 from __future__ import annotations
 
 from math import isqrt
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -113,10 +114,12 @@ def frame_counts(truth: NDArray[Any], predicted: NDArray[Any], radius: int) -> C
 
 
 def check_radius(radius: int) -> None:
-    """Refuse a negative tolerance.
+    """Refuse a tolerance that is negative or no whole number.
 
     Raises:
-        ProtocolError: when the radius is negative.
+        ProtocolError: when it is.
     """
+    if not isinstance(radius, Integral):
+        raise ProtocolError("a boundary tolerance is a whole number of pixels", found=repr(radius))
     if radius < 0:
         raise ProtocolError("a boundary tolerance cannot be negative", found=f"{radius} pixels")

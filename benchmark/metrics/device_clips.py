@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.errors import MaskError
 from benchmark.metrics.definition import boundary_radius, check_radius
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, device
 
 CHUNK_BYTES = 64 << 20
 """Bits of the boundary maps of one chunk, guards and both sides included.
@@ -53,18 +54,14 @@ def frames_at_once(size: Size) -> int:
 
 def frame_bytes(size: Size, reach: int) -> int:
     """Bytes of the boundary maps of a frame, with guards for a tolerance of `reach` around them."""
+    reach = max(reach, 1)
     words = -(-size.bits // 32) + -(-reach // 32)
     return 2 * 4 * words * (size.lines + reach + 14)
 
 
 def check_pair(pair: TensorPair, where: str) -> None:
-    import torch
-
     for side, masks in zip(("truth", "prediction"), pair, strict=True):
-        if not isinstance(masks, torch.Tensor) or masks.ndim != 3 or not masks.shape[1] * masks.shape[2]:
-            found = f"shape {tuple(masks.shape)}" if isinstance(masks, torch.Tensor) else type(masks).__name__
-            raise MaskError(f"the {side} must be a (T, H, W) tensor", where=where, found=found)
-        check_dtype(masks, side, where)
+        check_tensor(masks, side, where)
     if pair.truth.shape != pair.predicted.shape:
         raise MaskError(
             "prediction and truth differ in shape",
@@ -74,29 +71,52 @@ def check_pair(pair: TensorPair, where: str) -> None:
         )
 
 
-def check_dtype(masks: Tensor, side: str, where: str) -> None:
+def check_tensor(masks: Tensor, side: str, where: str) -> None:
+    """Refuse what is no tensor of masks: of another shape, dtype or layout."""
     import torch
 
-    if masks.dtype not in (torch.bool, torch.uint8) and not masks.dtype.is_floating_point:
+    if not isinstance(masks, torch.Tensor) or masks.ndim != 3 or not masks.shape[1] * masks.shape[2]:
+        found = f"shape {tuple(masks.shape)}" if isinstance(masks, torch.Tensor) else type(masks).__name__
+        raise MaskError(f"the {side} must be a (T, H, W) tensor", where=where, found=found)
+    floats = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    if masks.dtype not in (torch.bool, torch.uint8, *floats):
         raise MaskError(
             f"the {side} has a dtype that masks do not come in",
             where=where,
-            expected="bool, uint8 or floating point",
+            expected="bool, uint8 or floating point of 16, 32 or 64 bits",
             found=str(masks.dtype),
         )
+    if masks.layout != torch.strided:
+        raise MaskError(
+            f"the {side} is not a dense tensor", where=where, found=str(masks.layout), fix="call to_dense()"
+        )
+
+
+def check_device(where: device) -> None:
+    """Refuse masks without memory."""
+    if where.type == "meta":
+        raise MaskError("masks on the device 'meta' hold no values")
+
+
+def check_threshold(threshold: float) -> None:
+    """Refuse a threshold that nothing is above."""
+    if math.isnan(threshold):
+        raise MaskError("the threshold of masks is not a number", found=str(threshold))
 
 
 def rounded(threshold: float, masks: Tensor) -> float:
     """A threshold in the dtype of the masks that are compared with it."""
     import torch
 
-    return float(torch.tensor(threshold, dtype=masks.dtype)) if masks.dtype.is_floating_point else threshold
+    if not masks.dtype.is_floating_point:
+        return threshold
+    return float(torch.tensor(threshold, dtype=masks.dtype, device="cpu"))
 
 
 def radii_of(pairs: Sequence[TensorPair], radius: int | Sequence[int] | None) -> list[int]:
     if radius is None:
         return [boundary_radius(pair.truth.shape[1], pair.truth.shape[2]) for pair in pairs]
-    radii = [radius] * len(pairs) if isinstance(radius, int) else list(radius)
+    radii = list(radius) if isinstance(radius, Iterable) else [radius] * len(pairs)
     if len(radii) != len(pairs):
         raise MaskError("one tolerance for each clip", expected=str(len(pairs)), found=str(len(radii)))
     for each in radii:

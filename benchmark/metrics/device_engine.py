@@ -22,8 +22,10 @@ from benchmark.metrics.definition import COLUMNS, Counts
 from benchmark.metrics.device_clips import (
     Size,
     TensorPair,
-    check_dtype,
+    check_device,
     check_pair,
+    check_tensor,
+    check_threshold,
     chunks,
     radii_of,
 )
@@ -138,6 +140,8 @@ def batch_counts(
     Args and Raises: as `tensor_counts`; `radius` may also name one tolerance for each clip, and a message
     names the clip by its position.
     """
+    check_threshold(threshold)
+    pairs = [TensorPair(*pair) for pair in pairs]
     for index, pair in enumerate(pairs):
         check_pair(pair, f"clip {index}" if len(pairs) > 1 else "")
     if not pairs:
@@ -148,6 +152,8 @@ def batch_counts(
         raise MaskError(
             "masks of one batch must be on one device", found=", ".join(sorted(map(str, devices)))
         )
+    check_device(*devices)
+    pairs = [TensorPair(*(masks.detach() for masks in pair)) for pair in pairs]
     frames = sum(len(pair.truth) for pair in pairs)
     return _counted(count_chunks(chunks(pairs, radii), frames, threshold, form))
 
@@ -174,14 +180,15 @@ class PreparedTruth:
         Raises:
             MaskError: when the prediction's shape or device is another, or it holds another dtype.
         """
+        check_threshold(threshold)
+        check_tensor(predicted, "prediction", "")
         if tuple(predicted.shape) != self.shape or predicted.device != self.device:
             raise MaskError(
                 "prediction and truth differ in shape or device",
                 expected=f"{self.shape} on {self.device} as in the truth",
                 found=f"{tuple(predicted.shape)} on {predicted.device}",
             )
-        check_dtype(predicted, "prediction", "")
-        return _counted(count_prepared(self.prepared, predicted, threshold))
+        return _counted(count_prepared(self.prepared, predicted.detach(), threshold))
 
 
 def prepare_truth(
@@ -191,7 +198,9 @@ def prepare_truth(
 
     Args and Raises: as `tensor_counts`.
     """
-    check_pair(TensorPair(truth, truth), "")
+    check_threshold(threshold)
+    check_tensor(truth, "truth", "")
+    check_device(truth.device)
     shape = tuple(truth.shape)
     size = Size(shape[1], shape[2], radii_of([TensorPair(truth, truth)], radius)[0])
-    return PreparedTruth(prepare(truth, size, threshold, form), shape, truth.device)
+    return PreparedTruth(prepare(truth.detach(), size, threshold, form), shape, truth.device)

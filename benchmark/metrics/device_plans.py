@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from bisect import bisect_left
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.metrics.device_clips import Size
+from benchmark.metrics.device_clips import Size, frame_bytes
 from benchmark.metrics.packed_engine import widening_steps
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ MAX_RADIUS = 64
 """Tolerance up to which `triton_kernels.match` is exact."""
 LARGEST_FRAME = 1 << 30
 """Pixels of a frame, with its lines filled up to whole words, that the kernels number in 32 bits."""
+LARGEST_MAPS = 1 << 31
+"""Bytes of the boundary maps of a frame: words of what a chunk takes in all are numbered in 32 bits, too."""
 
 
 class Launch(NamedTuple):
@@ -108,7 +111,11 @@ class Part(NamedTuple):
 
 def fits(size: Size) -> bool:
     """Whether the kernels can count frames of this size and tolerance."""
-    return size.radius <= MAX_RADIUS and 64 * size.words <= LARGEST_FRAME
+    return (
+        size.radius <= MAX_RADIUS
+        and 64 * size.words <= LARGEST_FRAME
+        and frame_bytes(size, MAX_RADIUS) <= LARGEST_MAPS
+    )
 
 
 def masks_of(masks: Tensor, threshold: float) -> Masks:
@@ -120,8 +127,8 @@ def masks_of(masks: Tensor, threshold: float) -> Masks:
     import torch
 
     if masks.dtype is torch.float64:
-        sides = torch.where(masks > threshold, 1.0, -1.0)
-        masks, threshold = torch.where(masks.isnan(), masks, sides).bfloat16(), 0.0
+        signs = (masks > threshold).to(torch.bfloat16)
+        masks, threshold = signs.masked_fill_(masks.isnan(), torch.nan), 0.0
     masks = masks.contiguous()
     frames, lines, bits = masks.shape
     memory, size = masks, masks.numel() * masks.element_size()
@@ -170,7 +177,8 @@ def pack(masks: Masks) -> tuple[Bits, Tensor]:
     bits = Bits(words, words.data_ptr(), masks.pitch)
     cut = cut_for(words)
     packing = _packing([Stream(masks, bits.address, 0)], cut)
-    _launch_pack(packing, upload(packing.table, where), notes, cut)
+    with launching_on(where):
+        _launch_pack(packing, upload(packing.table, where), notes, cut)
     return bits, notes[:, 0] > 0
 
 
@@ -181,6 +189,18 @@ def count(parts: Sequence[Part], rows: Tensor) -> None:
         rows: (N, `ROW_COLUMNS`) int64: the six integers, the truth's area, and whether truth and prediction
             hold a value that is not a number; zeros at first.
     """
+    with launching_on(rows.device):
+        _count(parts, rows)
+
+
+def launching_on(where: device) -> AbstractContextManager[object]:
+    """Triton launches on the current device, wherever the tensors are."""
+    import torch
+
+    return torch.cuda.device(where) if where.type == "cuda" else nullcontext()
+
+
+def _count(parts: Sequence[Part], rows: Tensor) -> None:
     import torch
 
     from benchmark.metrics import triton_kernels
@@ -212,7 +232,7 @@ def count(parts: Sequence[Part], rows: Tensor) -> None:
         BLOCK=cut.block,
         num_warps=cut.warps,
     )
-    most = -(-2 * cut.block * outlining.programs // cut.strips)
+    most = -(-outlining.strips // cut.strips)
     programs = min(most, cut.match_programs * _multiprocessors(where))
     radii = outlining.radii
     narrow = bisect_left(radii, WORD_BITS + 1)
@@ -303,8 +323,10 @@ class Outlining(NamedTuple):
     """(parts, PIECE_COLUMNS); the addresses of the bits are set later."""
     programs: int
     radii: list[int]
+    strips: int
+    """Entries that the lists have room for: a strip of every word of every frame, of both sides."""
     strips_before: list[int]
-    """Entries of the lists before each."""
+    """Those of the lists before each."""
     head: int
     strips_at: int
     streams_at: int
@@ -315,7 +337,8 @@ class Outlining(NamedTuple):
 
 def _outlining(parts: Sequence[Part], cut: Launch) -> Outlining:
     radii = sorted({part.size.radius for part in parts})
-    guard_words, guard_bands = -(-radii[-1] // WORD_BITS), -(-radii[-1] // cut.rows)
+    reach = max(radii[-1], 1)  # `match` reads the words beside a word whatever the tolerance
+    guard_words, guard_bands = -(-reach // WORD_BITS), -(-reach // cut.rows)
     bands = [-(-part.size.lines // cut.rows) + guard_bands for part in parts]
     zeros = (guard_words * max(bands) + guard_bands) * cut.rows  # in the way of the first map's guards
     head = -(-len(radii) // cut.rows) * cut.rows + zeros
@@ -325,11 +348,12 @@ def _outlining(parts: Sequence[Part], cut: Launch) -> Outlining:
     strips = [0] * len(parts)
     for index, part in enumerate(parts):
         size = part.size
-        strips[index] = (-(-size.bits // WORD_BITS) + guard_words) * bands[index]
+        words = -(-size.bits // WORD_BITS)
+        strips[index] = (words + guard_words) * bands[index]
         each = -(-strips[index] // cut.block)
         which = bisect_left(radii, size.radius)
         pieces[index, 4:] = (size.lines, size.bits, first_program, each, first_row, 0, which)
-        of_list[which] += part.frames * each
+        of_list[which] += 2 * part.frames * words * (bands[index] - guard_bands)
         first_program += part.frames * each
         first_row += part.frames
     # Tall maps first: what lies before a map is its guard too, so that it must be as tall.
@@ -339,13 +363,13 @@ def _outlining(parts: Sequence[Part], cut: Launch) -> Outlining:
         map_words += 2 * parts[index].frames * strips[index] * cut.rows
     stream_words = sum(side.words for part in parts for side in part[:2] if isinstance(side, Masks))
     strips_at = -(-map_words // STRIP_WORDS) * STRIP_WORDS
-    streams_at = strips_at + 2 * cut.block * first_program * STRIP_WORDS
-    strips_before = list(accumulate((2 * cut.block * count for count in of_list[:-1]), initial=0))
+    streams_at = strips_at + sum(of_list) * STRIP_WORDS
     return Outlining(
         pieces,
         first_program,
         radii,
-        strips_before,
+        sum(of_list),
+        list(accumulate(of_list[:-1], initial=0)),
         head,
         strips_at,
         streams_at,

@@ -113,7 +113,7 @@ def _owner(firsts, count, COLUMNS: tl.constexpr, program):
     return low
 
 
-@triton.jit(do_not_specialize=["streams", "first_program", "above", "nan_above"])
+@triton.jit(do_not_specialize=["streams", "first_program", "rows", "above", "nan_above"])
 def pack(
     table,
     streams,
@@ -215,7 +215,7 @@ def _three(first, second, third):
     return first.to(tl.int64) | (second.to(tl.int64) << 21) | (third.to(tl.int64) << 42)
 
 
-@triton.jit(do_not_specialize=["pieces_at", "pieces", "lists_at", "guard_words", "guard_bands"])
+@triton.jit(do_not_specialize=["pieces_at", "pieces", "lists_at", "guard_words", "guard_bands", "rows"])
 def outline(
     table,
     pieces_at,
@@ -346,7 +346,7 @@ def _widen(before, middle, behind, step, WIDE: tl.constexpr):
     return wider_before, wider_middle, wider_behind
 
 
-@triton.jit(do_not_specialize=["lists_at", "lists", "first_list"])
+@triton.jit(do_not_specialize=["lists_at", "lists", "first_list", "rows"])
 def match(
     table,
     lists_at,

@@ -134,6 +134,51 @@ def views(on: torch.device) -> None:
         assert tensor_counts(truth, predicted, radius=3, form="triton").numpy().tolist() == expected
 
 
+def no_tolerance(on: torch.device) -> None:
+    """Tolerance 0 alone in a launch, on frames taller than anything before their maps."""
+    rng = np.random.default_rng(5)
+    for size in ((90, 131), (1, 1), (300, 2)):
+        truth, predicted = (rng.random((2, *size)) < 0.3 for _ in range(2))
+        sides = (torch.from_numpy(masks).to(on) for masks in (truth, predicted))
+        found = tensor_counts(*sides, radius=0, form="triton").numpy()
+        assert found.tolist() == wanted(truth, predicted, 0), size
+
+
+def frames_of_a_pixel_or_a_line(on: torch.device) -> None:
+    """Clips without frames among clips of tiny ones; chunks begin at any row."""
+    rng = np.random.default_rng(6)
+    pairs, radii, expected = [], [], []
+    for index, (frames, *size) in enumerate(((77, 1, 1), (0, 5, 5), (9, 1, 33), (0, 1, 1), (9, 65, 1))):
+        truth, predicted = (rng.random((frames, *size)) < 0.5 for _ in range(2))
+        radii.append((1, 64, 32, 3, 33)[index])
+        expected += wanted(truth, predicted, radii[-1])
+        pairs.append(TensorPair(*(torch.from_numpy(masks).to(on) for masks in (truth, predicted))))
+    for chunk in (1 << 20, 9 * device_clips.frame_bytes(device_clips.Size(1, 1, 1), 64)):
+        with patch.object(device_clips, "CHUNK_BYTES", chunk):
+            assert batch_counts(pairs, radius=radii, form="triton").numpy().tolist() == expected
+
+
+def tensors_as_they_come(on: torch.device) -> None:
+    """Logits that are trained, a frame repeated without memory of its own, bytes of 255, inference."""
+    rng = np.random.default_rng(7)
+    truth, predicted = (rng.random((3, 24, 37)) < 0.4 for _ in range(2))
+    truth[:] = truth[0]
+    expected = wanted(truth, predicted, 2)
+    logits = (torch.from_numpy(predicted).to(on).double() - 0.5).requires_grad_()
+    ours = torch.from_numpy(truth[:1]).to(on)
+    for kind in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        trained = logits.to(kind)
+        counted = tensor_counts(ours.expand(3, -1, -1), trained, radius=2, form="triton")
+        assert counted.numpy().tolist() == expected, kind
+        prepared = prepare_truth(trained, radius=2, form="triton").counts(ours.expand(3, -1, -1))
+        assert prepared.numpy()[:, 4:].tolist() == [[row[5], row[4]] for row in expected], kind
+    with torch.inference_mode():
+        prepared_truth = prepare_truth(ours.expand(3, -1, -1).to(torch.uint8) * 255, radius=2, form="triton")
+        counted = tensor_counts(ours.expand(3, -1, -1), logits.abs() > logits, radius=2, form="triton")
+    assert counted.numpy()[:, 0].tolist() == (truth & ~predicted).sum((1, 2)).tolist()
+    assert prepared_truth.counts(logits).numpy().tolist() == expected
+
+
 CASES: tuple[Callable[[torch.device], None], ...] = (
     mixed_sizes_tolerances_and_dtypes,
     a_tall_frame_behind_a_low_one,
@@ -142,6 +187,9 @@ CASES: tuple[Callable[[torch.device], None], ...] = (
     text,
     prepared_truth_in_parts,
     views,
+    no_tolerance,
+    frames_of_a_pixel_or_a_line,
+    tensors_as_they_come,
 )
 
 

@@ -6,18 +6,28 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+import benchmark.metrics
 from benchmark.errors import EnvironmentProblem, MaskError, ProtocolError, UsageError
 from benchmark.masks import encode, encode_track
-from benchmark.metrics import device_clips, device_engine, device_launches, device_texts, engines
+from benchmark.metrics import (
+    device_clips,
+    device_engine,
+    device_launches,
+    device_plans,
+    device_texts,
+    engines,
+)
 from benchmark.metrics.definition import frame_counts
-from benchmark.metrics.device_clips import TensorPair
+from benchmark.metrics.device_clips import Size, TensorPair
 from benchmark.metrics.device_engine import batch_counts, tensor_counts
 from benchmark.run_lengths import text_from_runs
 from tests.benchmark.kernel_cases import CASES
@@ -170,10 +180,121 @@ def test_wrong_input() -> None:
         batch_counts([TensorPair(masks, masks)], radius=[1, 2])
     with pytest.raises(ProtocolError, match="negative"):
         tensor_counts(masks, masks, radius=-1)
+    for radius in (2.5, "2", None):
+        with pytest.raises(ProtocolError, match="whole number of pixels"):
+            batch_counts([TensorPair(masks, masks)], radius=[radius])  # type: ignore[list-item]
+    with pytest.raises(ProtocolError, match=r"whole number of pixels; found 2\.5"):
+        tensor_counts(masks, masks, radius=2.5)  # type: ignore[arg-type]
+    with pytest.raises(MaskError, match="threshold of masks is not a number"):
+        tensor_counts(masks, logits, threshold=float("nan"))
     with pytest.raises(UsageError, match="unknown form"):
         tensor_counts(masks, masks, form="jax")
     with pytest.raises(MaskError, match="frame 1 of the prediction"):
         device_texts.track_counts([None, None], [None, b"0"], 4, 5, 1, on=CPU)
+
+
+def test_tensors_that_hold_no_masks() -> None:
+    """Refused alike as truth and prediction, alone and against a prepared truth."""
+    masks = torch.zeros(2, 4, 5, dtype=torch.bool)
+    prepared = device_engine.prepare_truth(masks)
+    wrong = [
+        (masks.float().to(torch.float8_e4m3fn), "has a dtype that masks do not come in"),
+        (masks.float().to(torch.float8_e5m2), "has a dtype that masks do not come in"),
+        (masks.to(torch.int8), "has a dtype that masks do not come in"),
+        (masks.to(torch.complex64), "has a dtype that masks do not come in"),
+        (masks.to_sparse(), "is not a dense tensor"),
+        (masks.numpy(), r"must be a \(T, H, W\) tensor; found ndarray"),
+        ([masks], r"must be a \(T, H, W\) tensor; found list"),
+    ]
+    for tensor, sentence in wrong:
+        with pytest.raises(MaskError, match=f"the truth {sentence}"):
+            tensor_counts(tensor, masks)
+        with pytest.raises(MaskError, match=f"the prediction {sentence}"):
+            tensor_counts(masks, tensor)
+        with pytest.raises(MaskError, match=f"the truth {sentence}"):
+            device_engine.prepare_truth(tensor)
+        with pytest.raises(MaskError, match=f"the prediction {sentence}"):
+            prepared.counts(tensor)
+    for count in (lambda meta: tensor_counts(meta, meta), device_engine.prepare_truth):
+        with pytest.raises(MaskError, match="'meta' hold no values"):
+            count(masks.to("meta"))
+
+
+def test_tolerances_of_numpy_and_clips_as_tuples() -> None:
+    rng = np.random.default_rng(6)
+    masks = torch.from_numpy(rng.random((2, 2, 9, 8)) < 0.5)
+    wanted = tensor_counts(*masks, radius=3).numpy()
+    assert np.array_equal(tensor_counts(*masks, radius=np.int64(3)).numpy(), wanted)
+    assert np.array_equal(batch_counts([tuple(masks)], radius=np.array([3])).numpy(), wanted)  # type: ignore[list-item,arg-type]
+
+
+def test_clips_without_frames() -> None:
+    nothing, some = torch.zeros(0, 4, 5), torch.ones(1, 4, 5)
+    assert batch_counts([TensorPair(nothing, nothing)] * 2).numpy().shape == (0, 6)
+    assert len(batch_counts([TensorPair(nothing, nothing), TensorPair(some, some)]).numpy()) == 1
+    assert device_engine.prepare_truth(nothing).counts(nothing).numpy().shape == (0, 6)
+
+
+def places(size: Size, frames: int) -> device_plans.Outlining:
+    """Where things would lie that are packed for the kernels on a device."""
+    part = device_plans.Part(*2 * [device_plans.Bits(torch.empty(0), 0, size.bits)], size, frames)
+    return device_plans._outlining([part], device_plans.LAUNCH)
+
+
+def test_what_the_kernels_number_stays_below_32_bits() -> None:
+    """The largest frames of every proportion that they take."""
+    for radius in (0, 1, 32, 33, 64):
+        for lines in (1, 2, 60, 1000, 1 << 15, 1 << 20, 1 << 24):
+            for bits in (1, 33, 1000, 1 << 15, 1 << 20, 1 << 25, 1 << 28, 1 << 30):
+                size = Size(lines, bits, radius)
+                if device_plans.fits(size):
+                    whole = places(size, 1)
+                    streams = 2 * -(-lines * bits // 32)
+                    assert whole.scratch_words + streams < 1 << 31, size
+                    assert 32 * size.words * 2 < 1 << 31
+    assert device_plans.fits(Size(4320, 7680, 64)) and device_plans.fits(Size(1 << 14, 1 << 15, 64))
+    assert not device_plans.fits(Size(1, 1 << 30, 64))  # maps are taller than the frame
+    assert not device_plans.fits(Size(480, 854, 65))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 200), (90, 1), (7, 7), (64, 65), (480, 854)])
+def test_memory_of_a_chunk_is_bounded_whatever_the_size(size: tuple[int, int]) -> None:
+    frame = Size(*size, 1)
+    frames = device_clips.frames_at_once(frame)
+    streams = 8 * frames * -(-size[0] * size[1] // 32)
+    assert 4 * places(frame, frames).scratch_words + streams < 2.6 * device_clips.CHUNK_BYTES
+
+
+def test_kernels_are_launched_on_the_device_of_the_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton takes the current device, which need not be theirs."""
+    chosen = device_plans.launching_on(torch.device("cuda:1"))
+    assert isinstance(chosen, torch.cuda.device) and chosen.idx == 1
+    inside: list[str] = []
+    launched: list[tuple[str, list[str]]] = []
+
+    @contextmanager
+    def noted(where: torch.device) -> Iterator[None]:
+        inside.append(where.type)
+        yield
+        inside.pop()
+
+    class Kernel:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
+            return lambda *_, **__: launched.append((self.name, list(inside)))
+
+    kernels = SimpleNamespace(**{name: Kernel(name) for name in ("pack", "outline", "match")})
+    monkeypatch.setitem(sys.modules, "benchmark.metrics.triton_kernels", kernels)
+    monkeypatch.setattr(benchmark.metrics, "triton_kernels", kernels, raising=False)
+    monkeypatch.setattr(device_launches, "uses_triton", lambda masks, form: True)
+    monkeypatch.setattr(device_plans, "launching_on", noted)
+    masks = torch.zeros(1, 4, 5)
+    tensor_counts(masks, masks)
+    device_engine.prepare_truth(masks).counts(masks)
+    names = ["pack", "outline", "match"]
+    assert launched == [(name, ["cpu"]) for name in [*names, "pack", *names]]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
@@ -227,6 +348,14 @@ def test_on_a_gpu(form: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_the_kernels_on_a_gpu(case: Callable[[torch.device], None]) -> None:
     case(torch.device("cuda"))
+
+
+@on_gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one CUDA device")
+def test_masks_on_another_gpu_than_the_current_one() -> None:
+    masks = torch.from_numpy(np.random.default_rng(7).random((2, 3, 60, 90)) < 0.4)
+    wanted = tensor_counts(*masks).numpy()
+    assert np.array_equal(tensor_counts(*masks.to("cuda:1")).numpy(), wanted)
 
 
 def logits_on_a_gpu(frames: int) -> TensorPair:
