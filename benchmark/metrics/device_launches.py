@@ -2,7 +2,7 @@
 
     forms        `triton`   the kernels, as `device_plans` launches them; CUDA (or Triton's interpreter)
                  `torch`    the packed form of `packed_tensors`; any device
-                 `auto`     `triton` on CUDA where Triton is installed, else `torch`
+                 `auto`     `triton` on CUDA where Triton is installed and can launch, else `torch`
 
 Both give the same integers.
 """
@@ -10,7 +10,10 @@ Both give the same integers.
 from __future__ import annotations
 
 import importlib.util
+import logging
+import subprocess
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.errors import EnvironmentProblem, UsageError
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
     from torch import Tensor, device
 
 FORMS = ("auto", "triton", "torch")
+_COMPILER_HELPS = "install a C compiler (gcc or clang) and the headers of Python (python3-dev)"
+
+_LOG = logging.getLogger(__name__)
 
 
 def uses_triton(masks: Tensor, form: str) -> bool:
@@ -39,7 +45,7 @@ def uses_triton(masks: Tensor, form: str) -> bool:
         return False
     installed = importlib.util.find_spec("triton") is not None
     if form == "auto":
-        return installed and masks.is_cuda
+        return installed and masks.is_cuda and not _said_once_what_hinders(what_hinders_triton())
     if not installed:
         raise EnvironmentProblem("the Triton kernels need the package triton", fix="pip install triton")
     from triton import knobs
@@ -50,7 +56,36 @@ def uses_triton(masks: Tensor, form: str) -> bool:
             found=f"masks on {masks.device}",
             fix="use form 'torch', or TRITON_INTERPRET=1 to try the kernels without a GPU",
         )
+    if masks.is_cuda and (hindrance := what_hinders_triton()):
+        raise EnvironmentProblem("Triton cannot launch kernels here", found=hindrance, fix=_COMPILER_HELPS)
     return True
+
+
+@cache
+def what_hinders_triton() -> str:
+    """Why Triton cannot launch kernels on this machine's CUDA devices; "" where it can.
+
+    Its first launch builds a small library, with a C compiler and the headers of Python.
+    """
+    from triton.runtime.driver import driver
+
+    try:
+        driver.active.get_current_target()
+    except (RuntimeError, OSError, ImportError, subprocess.CalledProcessError) as error:
+        return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ""
+
+
+@cache
+def _said_once_what_hinders(hindrance: str) -> bool:
+    if hindrance:
+        _LOG.warning(
+            "Triton cannot launch kernels here (%s); masks on the GPU are counted by the slower form in "
+            "plain torch, the same numbers. %s.",
+            hindrance,
+            _COMPILER_HELPS[0].upper() + _COMPILER_HELPS[1:],
+        )
+    return bool(hindrance)
 
 
 def count_chunks(chunks: Iterable[Sequence[Piece]], frames: int, threshold: float, form: str) -> Tensor:
