@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from benchmark.errors import CheckpointError
 from reference_model.config import MaskDecoderConfig
 from reference_model.mask_decoder import Decoded, FrameLevels, Levels, PromptedMaskDecoder, without_absent
-from reference_model.precision import cast_weights
 from reference_model.propagation import propagation_runs
 from reference_model.sam2_weights import to_original
 
@@ -155,9 +154,11 @@ class PackageMaskDecoder:
         return made
 
     def moved_to(self, device: torch.device, dtype: torch.dtype | None) -> PackageMaskDecoder:
-        """The same on a device, with its weights in a type."""
-        if dtype is not None:
-            cast_weights(self.sam2, dtype)
+        """The same on a device; its weights stay in float32, products run under autocast in another type.
+
+        So its authors run it, and only so its parts fit together: some of them compute in float32 whatever
+        comes in, and layers with weights in bfloat16 refuse what they give.
+        """
         self.sam2.to(device)
         return self
 
