@@ -2,7 +2,7 @@
 
 Masks never leave their device and nothing waits for it: a clip is cut into chunks of bounded size
 (`device_clips`), each chunk is packed to bits and counted (`device_launches`), and six integers a frame
-come out, which `DeviceCounts.numpy` fetches in one copy. `device_texts` does the same for run-length text.
+come out, which `DeviceCounts.numpy` fetches. `device_texts` does the same for run-length text.
 torch and Triton are imported inside functions, so that scoring works without them.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,17 @@ if TYPE_CHECKING:
     from torch import Tensor, device
 
 
+NOT_NUMBERS = "a mask holds values that are not numbers"
+MASKS_EXPECTED = "boolean, uint8 or finite logits"
+
+
+class Unclear(NamedTuple):
+    """A frame that holds a value that is not a number: of all frames counted, and of which side."""
+
+    frame: int
+    side: str
+
+
 @dataclass(frozen=True)
 class DeviceCounts:
     """`counts` (N, 6) int64 on the device, in the order of `COLUMNS`, for the frames of all pairs.
@@ -49,22 +60,24 @@ class DeviceCounts:
     unclear: Tensor
 
     def numpy(self) -> Counts:
-        """The integers on the host; the only place that waits for the device.
+        """The integers on the host; nothing before waits for the device.
 
         Raises:
             MaskError: when a frame held a value that is not a number.
         """
-        unclear: NDArray[np.bool_] = self.unclear.cpu().numpy()
-        if unclear.any():
-            frame, side = (int(index) for index in np.argwhere(unclear)[0])
-            raise MaskError(
-                "a mask holds values that are not numbers",
-                where=f"frame {frame} of the {('truth', 'prediction')[side]}",
-                expected="boolean, uint8 or finite logits",
-                found="NaN",
-            )
+        if (unclear := self.first_unclear()) is not None:
+            where = f"frame {unclear.frame} of the {unclear.side}"
+            raise MaskError(NOT_NUMBERS, where=where, expected=MASKS_EXPECTED, found="NaN")
         counts: Counts = self.counts.cpu().numpy()
         return counts
+
+    def first_unclear(self) -> Unclear | None:
+        """The first frame that `unclear` marks; waits for the device."""
+        places: NDArray[np.int64] = np.argwhere(self.unclear.cpu().numpy())
+        if not len(places):
+            return None
+        frame, side = places[0].tolist()
+        return Unclear(frame, ("truth", "prediction")[side])
 
 
 def require_device() -> device:

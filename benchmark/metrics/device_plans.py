@@ -426,5 +426,5 @@ def upload(table: NDArray[np.generic], where: device) -> Tensor:
     """An array on a device; nothing waits for the copy."""
     import torch
 
-    on_host = torch.from_numpy(np.ascontiguousarray(table))
+    on_host = torch.from_numpy(np.require(table, requirements=("C", "W")))  # torch wants it writable
     return (on_host.pin_memory() if where.type == "cuda" else on_host).to(where, non_blocking=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.errors import MaskError
-from benchmark.metrics.device_engine import DeviceCounts, tensor_counts
+from benchmark.metrics.device_engine import MASKS_EXPECTED, NOT_NUMBERS, DeviceCounts, tensor_counts
 from benchmark.metrics.scores import boundary_accuracy, region_similarity
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class RunningScores:
         self.radius = radius
         self.process_group = process_group
         self._waiting: list[tuple[DeviceCounts, int]] = []
-        self._sums = np.zeros(4)
+        self._sums = np.zeros(4)  # of J, of F, tracks, frames
         self._pixels = np.zeros(2, np.int64)
 
     def update(self, predicted: Tensor, truth: Tensor) -> None:
@@ -72,6 +72,8 @@ class RunningScores:
                 no frame.
         """
         for name, masks in (("prediction", predicted), ("truth", truth)):
+            if not hasattr(masks, "ndim"):
+                raise MaskError(f"the {name} must be a tensor", found=type(masks).__name__)
             if masks.ndim not in (3, 4) or 0 in masks.shape:
                 raise MaskError(
                     f"the {name} must be (T, H, W) or (B, T, H, W), each at least 1",
@@ -92,10 +94,18 @@ class RunningScores:
         """The means so far, over all processes where `torch.distributed` is initialised.
 
         Raises:
-            MaskError: when a mask held NaN, or no process has seen a track.
+            MaskError: on every process, when a mask held NaN on one, or when none has seen a track.
         """
-        self._settle()
-        sums, pixels = self._summed_over_processes()
+        problem = self._settle()
+        sums, pixels, processes = self._summed_over_processes(problem is not None)
+        if problem is not None:
+            raise problem
+        if processes:
+            raise MaskError(
+                "another process was given masks that hold values that are not numbers",
+                found=f"NaN on {processes} of the processes",
+                fix="see what they say",
+            )
         tracks, frames = int(sums[2]), int(sums[3])
         if not tracks:
             raise MaskError("no track was added before compute()", fix="call update() first")
@@ -108,26 +118,32 @@ class RunningScores:
         self._sums = np.zeros(4)
         self._pixels = np.zeros(2, np.int64)
 
-    def _settle(self) -> None:
-        """Turn what waits on the device into sums."""
+    def _settle(self) -> MaskError | None:
+        """Turn what waits on the device into sums; what is wrong with the first track that cannot be."""
         while self._waiting:
             counted, frames = self._waiting[0]
-            counts = counted.numpy().reshape(-1, frames, 6)
-            del self._waiting[0]  # only now: after NaN, the next compute says so again
+            if (unclear := counted.first_unclear()) is not None:  # stays: the next compute says so again
+                track, frame = divmod(unclear.frame, frames)
+                where = f"track {int(self._sums[2]) + track}, frame {frame} of the {unclear.side}"
+                return MaskError(NOT_NUMBERS, where=where, expected=MASKS_EXPECTED, found="NaN")
+            counts = counted.counts.cpu().numpy().reshape(-1, frames, 6)
+            del self._waiting[0]
             j, f = region_similarity(counts).mean(axis=1), boundary_accuracy(counts).mean(axis=1)
             self._sums += (j.sum(), f.sum(), len(counts), len(counts) * frames)
             self._pixels += counts[:, :, :2].sum(axis=(0, 1))
+        return None
 
-    def _summed_over_processes(self) -> tuple[np.ndarray, np.ndarray]:
+    def _summed_over_processes(self, failed: bool) -> tuple[np.ndarray, np.ndarray, int]:
+        """Both sums, and how many processes failed: one that only raised would leave the others waiting."""
         import torch
         from torch import distributed
 
         if not (distributed.is_available() and distributed.is_initialized()):
-            return self._sums, self._pixels
+            return self._sums, self._pixels, int(failed)
         on_gpu = distributed.get_backend(self.process_group) == "nccl"
         summed = []
-        for values in (self._sums, self._pixels):
+        for values in (np.append(self._sums, failed), self._pixels):
             tensor = torch.from_numpy(values.copy()).to("cuda" if on_gpu else "cpu")
             distributed.all_reduce(tensor, group=self.process_group)
             summed.append(tensor.cpu().numpy())
-        return summed[0], summed[1]
+        return summed[0][:-1], summed[1], int(summed[0][-1])

@@ -9,7 +9,8 @@ A track may be
 
     a `MaskTrack`
     a sequence of run-length masks, one for each frame: COCO dicts ({"size", "counts"}), compressed counts
-        as bytes or str (then `size` is needed), or `None` for a frame without pixels
+        as bytes or str, or `None` for a frame without pixels; where no mask says its size, the other track
+        must, or `size`
     a (T, H, W) array, NumPy or torch, on the CPU or a CUDA device: bool, uint8 (non-zero is foreground)
         or floating point (above `threshold` is foreground)
     a folder of PNG files, one for each frame, in alphabetical order; any non-zero pixel is foreground
@@ -23,6 +24,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -34,6 +36,7 @@ from benchmark.mask_batches import canonical_texts
 from benchmark.masks import area, decode_track, encode_track
 from benchmark.metrics import engines
 from benchmark.metrics.definition import Counts, boundary_radius, check_radius
+from benchmark.metrics.device_clips import check_tensor, check_threshold
 from benchmark.metrics.families import Areas, CountedTrack
 from benchmark.metrics.scores import Scores, boundary_accuracy, region_similarity
 from benchmark.png_masks import frame_names, image_size, read_folder
@@ -104,7 +107,7 @@ def score_tracks(
     """J and F of every frame of two tracks; see the module for the forms they may come in.
 
     Args:
-        size: (height, width), needed when run-length masks do not say it.
+        size: (height, width), needed when run-length masks are all there is and do not say it.
         radius: boundary tolerance in pixels; by default 0.8% of the frame diagonal, rounded up.
         threshold: of floating-point masks: 0 for logits, 0.5 for probabilities.
         engine: one of `engines.ENGINES`; the numbers do not depend on it. CUDA tensors are counted on
@@ -117,21 +120,54 @@ def score_tracks(
     """
     if radius is not None:
         check_radius(radius)
+    check_threshold(threshold)
     if isinstance(truth, (str, Path)) and isinstance(predicted, (str, Path)):
         return TrackScores(_count_folders(Path(truth), Path(predicted), radius, engine))
-    sides = [
-        _dense_or_track(track, name, size) for track, name in ((truth, "truth"), (predicted, "prediction"))
-    ]
+    size = None if size is None else _frame_size(size, "size")
+    known = size or _said_size(truth, "truth") or _said_size(predicted, "prediction")
+    sides = []
+    for track, name in ((truth, "truth"), (predicted, "prediction")):
+        side = _dense_or_track(track, name, size, known)
+        sides.append(side if _is_on_device(side) else _on_host(side, name, threshold))
     if any(_is_on_device(side) for side in sides):
         return TrackScores(_count_on_device(sides, radius, threshold))
-    on_host = [
-        _on_host(side, name, threshold) for side, name in zip(sides, ("truth", "prediction"), strict=True)
-    ]
-    return TrackScores(_count_on_host(on_host, radius, engine))
+    return TrackScores(_count_on_host(sides, radius, engine))
 
 
-def _dense_or_track(track: Track, name: str, size: tuple[int, int] | None) -> Any:
-    """A `MaskTrack`, a NumPy array or a torch tensor."""
+def _frame_size(size: Any, where: str) -> tuple[int, int]:
+    if isinstance(size, Sequence | np.ndarray) and len(size) == 2:
+        height, width = size
+        if isinstance(height, Integral) and isinstance(width, Integral):
+            return int(height), int(width)
+    raise MaskError(
+        "a frame size is two whole numbers", where=where, expected="(height, width)", found=repr(size)
+    )
+
+
+def _said_size(track: Any, name: str) -> tuple[int, int] | None:
+    """The frame size that a track says, if it does."""
+    if isinstance(track, MaskTrack):
+        return track.height, track.width
+    if isinstance(track, str | Path):
+        folder = Path(track)
+        return image_size(folder / f"{frame_names(folder)[0]}.png")
+    if isinstance(track, Sequence):
+        for index, mask in enumerate(track):
+            if isinstance(mask, Mapping):
+                return _frame_size(mask.get("size"), f"frame {index} of the {name}")
+    shape: tuple[Any, ...] = tuple(getattr(track, "shape", ()))
+    return (int(shape[1]), int(shape[2])) if len(shape) == 3 else None
+
+
+def _dense_or_track(
+    track: Track, name: str, size: tuple[int, int] | None, known: tuple[int, int] | None
+) -> Any:
+    """A `MaskTrack`, a NumPy array or a torch tensor.
+
+    Args:
+        size: that was asked for.
+        known: what is taken where the track says none.
+    """
     if isinstance(track, (str, Path)):
         folder = Path(track)
         names = frame_names(folder)
@@ -139,24 +175,28 @@ def _dense_or_track(track: Track, name: str, size: tuple[int, int] | None) -> An
     if isinstance(track, MaskTrack) or hasattr(track, "dtype"):
         return track
     if isinstance(track, Sequence):
-        return _track_of_texts(track, name, size)
+        return _track_of_texts(track, name, size, known)
     raise MaskError(
         f"the {name} is no track", expected="run-length masks, an array or a folder", found=str(type(track))
     )
 
 
-def _track_of_texts(masks: Sequence[RunLength], name: str, size: tuple[int, int] | None) -> MaskTrack:
-    sizes = {tuple(mask["size"]) for mask in masks if isinstance(mask, Mapping)} | ({size} if size else set())
-    if len(sizes) > 1:
-        _refuse_other_sizes(masks, name, size)
-    if len(sizes) != 1:
+def _track_of_texts(
+    masks: Sequence[RunLength], name: str, size: tuple[int, int] | None, known: tuple[int, int] | None
+) -> MaskTrack:
+    texts = []
+    for index, mask in enumerate(masks):
+        where = f"frame {index} of the {name}"
+        texts.append(_text(mask, where))
+        if isinstance(mask, Mapping):
+            size = _checked_size(mask, size, where)
+    if (size := size or known) is None:
         raise MaskError(
             f"the {name} must have one frame size",
             expected="COCO masks of one size, or `size=(height, width)`",
-            found=str(sorted(sizes)) if sizes else "none",
+            found="none",
         )
-    height, width = sizes.pop()
-    texts = [_text(mask, f"frame {index} of the {name}") for index, mask in enumerate(masks)]
+    height, width = size
     tidy = canonical_texts(texts, height, width)
     for index, error in tidy.errors.items():
         problem = error.problems[0]
@@ -169,25 +209,23 @@ def _track_of_texts(masks: Sequence[RunLength], name: str, size: tuple[int, int]
     return MaskTrack(height, width, tidy.texts)
 
 
-def _refuse_other_sizes(masks: Sequence[RunLength], name: str, size: tuple[int, int] | None) -> None:
-    wanted = size
-    for index, mask in enumerate(masks):
-        if not isinstance(mask, Mapping):
-            continue
-        height, width = mask["size"]
-        if wanted is None:
-            wanted = (height, width)
-        if (height, width) != wanted:
-            raise MaskError(
-                "frames of one track differ in size",
-                where=f"frame {index} of the {name}",
-                expected=f"{wanted[0]}x{wanted[1]}",
-                found=f"{height}x{width}",
-            )
+def _checked_size(mask: Mapping[str, Any], wanted: tuple[int, int] | None, where: str) -> tuple[int, int]:
+    """The size of a COCO mask, which must be that of the frames before."""
+    found = _frame_size(mask.get("size"), where)
+    if wanted is not None and found != wanted:
+        raise MaskError(
+            "frames of one track differ in size",
+            where=where,
+            expected=f"{wanted[0]}x{wanted[1]}",
+            found=f"{found[0]}x{found[1]}",
+        )
+    return found
 
 
 def _text(mask: RunLength, where: str) -> bytes | None:
     counts = mask.get("counts") if isinstance(mask, Mapping) else mask
+    if mask is not None and counts is None:
+        raise MaskError("not a run-length mask", where=where, expected="COCO counts", found="none")
     if isinstance(counts, str):
         return counts.encode("latin-1", "replace")
     if counts is None or isinstance(counts, bytes):
@@ -199,7 +237,13 @@ def _text(mask: RunLength, where: str) -> bytes | None:
                 "a run is longer than a frame can be", where=where, expected="at most 2^31 pixels"
             )
         return text_from_runs(np.array(runs, np.int64))
-    raise MaskError("not a run-length mask", where=where, expected="COCO counts", found=type(counts).__name__)
+    raise MaskError(
+        "not a run-length mask",
+        where=where,
+        expected="COCO counts",
+        found=type(counts).__name__,
+        fix="stack frames to one (T, H, W) array" if hasattr(mask, "shape") else "",
+    )
 
 
 def _is_on_device(side: Any) -> bool:
@@ -215,7 +259,16 @@ def _on_host(side: Any, name: str, threshold: float) -> Any:
             f"the {name} must be a (T, H, W) array of masks",
             found=f"shape {tuple(side.shape)} of {side.dtype}",
         )
+    if not hasattr(side, "is_cuda"):
+        side = np.asarray(side)
     if not isinstance(side, np.ndarray):  # a torch tensor: its own comparison knows every dtype
+        check_tensor(side, name, "")
+        if side.device.type != "cpu":
+            raise MaskError(
+                f"the {name} is on a device that masks are not read from",
+                expected="the CPU or a CUDA device",
+                found=str(side.device),
+            )
         if side.dtype.is_floating_point:
             unclear, side = side.isnan().flatten(1).any(dim=1).numpy(), side > threshold
             _refuse_unclear(unclear, name)
@@ -262,15 +315,16 @@ def _count_arrays(
 
 
 def _count_on_device(sides: list[Any], radius: int | None, threshold: float) -> CountedTrack:
-    import torch
 
     from benchmark.metrics.device_engine import tensor_counts
+    from benchmark.metrics.device_plans import upload
 
     where = next(side.device for side in sides if _is_on_device(side))
     tensors = []
     for side in sides:
         dense = decode_track(side) if isinstance(side, MaskTrack) else side
-        tensors.append((torch.from_numpy(dense) if isinstance(dense, np.ndarray) else dense).to(where))
+        on_device = upload(dense, where) if isinstance(dense, np.ndarray) else dense.to(where)
+        tensors.append(on_device)
     counted = tensor_counts(tensors[0], tensors[1], radius=radius, threshold=threshold)
     counts = counted.numpy()
     return _checked(counts, counted.truth_areas.cpu().numpy(), tensors[0].shape[1] * tensors[0].shape[2])

@@ -71,9 +71,14 @@ def test_wrong_input() -> None:
         scores.update(masks[0], masks[0])
     with pytest.raises(MaskError, match="differ in shape"):
         scores.update(masks, masks[:1])
-    scores.update(masks * torch.nan, masks)
+    with pytest.raises(MaskError, match="prediction must be a tensor; found list"):
+        scores.update([masks], masks)  # type: ignore[arg-type]
+    scores.update(masks, masks)
+    batch = masks.repeat(3, 1, 1, 1)
+    batch[1, 1, 2, 2] = torch.nan
+    scores.update(masks.repeat(3, 1, 1, 1), batch)
     for _ in range(2):  # the second time too
-        with pytest.raises(MaskError, match="not numbers"):
+        with pytest.raises(MaskError, match=r"track 2, frame 1 of the truth: .* not numbers"):
             scores.compute()
 
 
@@ -84,6 +89,12 @@ def one_of_two(rank: int, meeting: str, results: Any) -> None:
         scores = RunningScores()
         add(scores, tracks()[0::2] if rank == 0 else tracks()[1::2][:4])
         results.put(scores.compute())
+        if rank == 1:
+            scores.update(torch.full((1, 4, 4), torch.nan), torch.zeros(1, 4, 4))
+        try:  # neither waits for the other for ever
+            scores.compute()
+        except MaskError as error:
+            results.put(str(error))
     finally:
         torch.distributed.destroy_process_group()
 
@@ -96,8 +107,12 @@ def test_two_processes_see_the_same_sums(tmp_path: Path) -> None:
     other = context.Process(target=one_of_two, args=(1, meeting, results))
     other.start()
     one_of_two(0, meeting, results)
-    found = [results.get(), results.get()]
+    answers = [results.get() for _ in range(4)]
     other.join()
+    found = [answer for answer in answers if not isinstance(answer, str)]
+    complaints = sorted(answer for answer in answers if isinstance(answer, str))
+    assert complaints[0].startswith("another process was given masks that hold values that are not numbers")
+    assert complaints[1].startswith("track 4, frame 0 of the prediction: a mask holds values that are not")
     alone = RunningScores()
     add(alone, tracks()[0::2] + tracks()[1::2][:4])
     assert found[0] == found[1]

@@ -72,6 +72,40 @@ def test_all_forms_agree(tmp_path: Path) -> None:
         assert scores.counted.pixels == HEIGHT * WIDTH
 
 
+def test_a_size_is_known_from_the_other_track(tmp_path: Path) -> None:
+    nothing = [None] * len(TRUTH)
+    for name, track in forms(PREDICTED, tmp_path / "p").items():
+        if name not in ("text", "bytes"):
+            scores = score_tracks(nothing, track)
+            assert scores.counted.counts[:, 1].tolist() == PREDICTED.sum((1, 2)).tolist(), name
+            assert score_tracks(track, nothing).counted.pixels == HEIGHT * WIDTH
+
+
+def test_arrays_as_they_come() -> None:
+    """Turned around, read-only, of the other byte order, of more bits, of another library, trained."""
+    turned = score_tracks(TRUTH[::-1, ::-1], PREDICTED[::-1, ::-1]).counted.counts
+    assert turned[::-1, :2].tolist() == [row[:2] for row in WANTED]
+    frozen = PREDICTED.copy()
+    frozen.flags.writeable = False
+
+    class Foreign:
+        """What other libraries' arrays have in common."""
+
+        dtype, ndim, shape = PREDICTED.dtype, PREDICTED.ndim, PREDICTED.shape
+
+        def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+            return PREDICTED
+
+    values = np.where(PREDICTED, 2.5, -1.0)
+    trained = torch.from_numpy(values).requires_grad_()
+    arrays = [frozen, values.astype(">f4"), values.astype(np.longdouble), Foreign(), trained, trained.half()]
+    for masks in arrays:
+        assert score_tracks(TRUTH, masks).counted.counts.tolist() == WANTED
+    for radius in (np.int64(3), np.uint8(3)):
+        found = score_tracks(TRUTH, PREDICTED, radius=radius).counted.counts  # type: ignore[arg-type]
+        assert np.array_equal(found, score_tracks(TRUTH, PREDICTED, radius=3).counted.counts)
+
+
 def test_means() -> None:
     truth = np.zeros((4, 10, 10), bool)
     truth[:2, 2:6, 2:6] = True
@@ -141,6 +175,34 @@ def test_wrong_input(tmp_path: Path) -> None:
         score_tracks(coco, good)
     with pytest.raises(MaskError, match="frame 0 of the prediction: a run is longer than a frame can be"):
         score_tracks(good, [{"size": [3, 3], "counts": [2**70, 3]}])
+    sizes = ("ab", [3], None, [3.0, 3])
+    for size in sizes:
+        with pytest.raises(MaskError, match="frame 0 of the truth: a frame size is two whole numbers"):
+            score_tracks([{"size": size, "counts": b"9"}], [None])
+        if size:
+            with pytest.raises(MaskError, match="size: a frame size is two whole numbers"):
+                score_tracks([b"9"], [b"9"], size=size)  # type: ignore[arg-type]
+    with pytest.raises(MaskError, match="frame 1 of the prediction: a frame size is two"):
+        score_tracks(good, [None, {"counts": b"9"}])
+    with pytest.raises(MaskError, match=r"frame 0 of the prediction: not a run-length mask; .* found none"):
+        score_tracks(good, [{"size": [3, 3]}])
+    with pytest.raises(MaskError, match=r"frame 0 of the prediction: not a run-length mask; .*Fix: stack"):
+        score_tracks(good, list(good))
+    with pytest.raises(MaskError, match="threshold of masks is not a number"):
+        score_tracks(good, good, threshold=float("nan"))
+    for radius in (2.5, "2"):
+        with pytest.raises(ProtocolError, match="whole number of pixels"):
+            score_tracks(good, good, radius=radius)  # type: ignore[arg-type]
+    dense = torch.from_numpy(good)
+    for masks, sentence in (
+        (dense.to("meta"), "is on a device that masks are not read from; .* found meta"),
+        (dense.to_sparse(), "is not a dense tensor"),
+        (dense.float().to(torch.float8_e5m2), "has a dtype that masks do not come in"),
+    ):
+        with pytest.raises(MaskError, match=f"the prediction {sentence}"):
+            score_tracks(good, masks)
+        with pytest.raises(MaskError, match=f"the truth {sentence}"):
+            score_tracks(masks, dense)
     with pytest.raises(MaskError, match="no such folder"):
         score_tracks(tmp_path / "a", tmp_path / "b")
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.metrics import score_tracks
 from benchmark.metrics.definition import frame_counts
 from benchmark.metrics.device_clips import TensorPair
 from benchmark.metrics.device_engine import batch_counts
@@ -17,6 +18,7 @@ from tests.benchmark.kernel_cases import CASES
 from tests.benchmark.mask_generators import Pair, adversarial_pair
 from tests.benchmark.ptx.launching import Machine, on_the_machine
 from tests.benchmark.ptx.snippets import needs_compiler
+from tests.benchmark.test_track_scoring import PREDICTED, TRUTH, WANTED, forms
 
 pytestmark = [
     needs_compiler,
@@ -53,6 +55,16 @@ def test_pairs_of_all_sizes_and_tolerances_at_once(machine: Machine) -> None:
     found = batch_counts(clips, radius=[pair.radius for pair in pairs], form="triton")
     assert found.numpy().tolist() == [expected(pair) for pair in pairs]
     assert found.truth_areas.tolist() == [np.count_nonzero(pair.truth) for pair in pairs]
+
+
+def test_masks_on_a_device_against_every_form(machine: Machine, tmp_path: Path) -> None:
+    """Here every tensor says that it is on a GPU, so that one of them takes the other track there."""
+    truths, predictions = forms(TRUTH, tmp_path / "t"), forms(PREDICTED, tmp_path / "p")
+    pairs = [(truth, torch.from_numpy(PREDICTED).half() - 0.5) for truth in truths.values()]
+    pairs += [(torch.from_numpy(TRUTH), predicted) for predicted in predictions.values()]
+    pairs.append((torch.from_numpy(TRUTH[::-1].copy()).flip(0), PREDICTED[:, ::-1][:, ::-1]))
+    for truth, predicted in pairs:
+        assert score_tracks(truth, predicted).counted.counts.tolist() == WANTED
 
 
 @pytest.mark.parametrize("case", CASES)
