@@ -7,14 +7,16 @@
 Times are processor time of one thread, the best of several rounds in which all contestants take turns, so
 a busy machine disturbs all of them alike; the scores of all contestants are compared on the way. Then comes
 how much faster several predictions of one truth are counted together than one by one, and the wall time of
-two threads against one, which means something on an idle machine only. NumPy, OpenCV and scikit-image are all
-it needs besides the referee. About a minute on an idle machine.
+two threads against one, which means something on an idle machine only; beside it what two processes that
+share nothing gain over one, which is what the machine has to give. NumPy, OpenCV and scikit-image are all it
+needs besides the referee. About a minute on an idle machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
@@ -62,20 +64,59 @@ def best_times(jobs: dict[str, Job], rounds: int) -> dict[str, float]:
     return best
 
 
+ROUNDS_OF_TWO = 9
+
+
+def count_all(case: Case, tracks: int, threads: int) -> float:
+    """Wall time of counting a case as often as said."""
+    pairs = [(case.truth_track, case.predicted_track, case.radius)] * tracks
+    start = time.perf_counter()
+    for _ in pair_counts(pairs, threads=threads):
+        pass
+    return time.perf_counter() - start
+
+
 def threads_gain(case: Case, tracks: int) -> float | None:
-    """Wall time of one thread over that of two, for a case as often as said; `None` on one processor."""
+    """Wall time of one thread over that of two; `None` on one processor."""
     if usable_processors() < 2:
         return None
-    pairs = [(case.truth_track, case.predicted_track, case.radius)] * tracks
-    best: dict[int, float] = {}
-    for _ in range(9):
-        for threads in (1, 2):
-            start = time.perf_counter()
-            for _ in pair_counts(pairs, threads=threads):
-                pass
-            spent = time.perf_counter() - start
-            best[threads] = min(spent, best.get(threads, spent))
-    return best[1] / best[2]
+    times = [[count_all(case, tracks, threads) for threads in (1, 2)] for _ in range(ROUNDS_OF_TWO)]
+    alone, together = np.min(times, axis=0)
+    return float(alone / together)
+
+
+def one_process(number: int, size: str, pairs: int, tracks: int, turns: Any, times: Any) -> None:
+    """What each of two processes does: count, when it is the turn of its own number, or of both."""
+    case = make_case(size, pairs)
+    for turn in range(ROUNDS_OF_TWO):
+        for working in ((0,), (1,), (0, 1)):
+            turns.wait()
+            if number in working:
+                times.put((working, turn, count_all(case, tracks, 1)))
+            turns.wait()
+
+
+def processes_gain(size: str, pairs: int, tracks: int) -> float | None:
+    """The same for two processes, each with all the work of one; `None` on one processor."""
+    if usable_processors() < 2:
+        return None
+    context = multiprocessing.get_context("spawn")
+    turns, times = context.Barrier(2), context.Queue()
+    works = [
+        context.Process(target=one_process, args=(number, size, pairs, tracks, turns, times))
+        for number in (0, 1)
+    ]
+    for work in works:
+        work.start()
+    longest: dict[tuple[tuple[int, ...], int], float] = {}
+    for _ in range(4 * ROUNDS_OF_TWO):
+        working, turn, spent = times.get()
+        longest[working, turn] = max(spent, longest.get((working, turn), 0.0))
+    for work in works:
+        work.join()
+    alone = min(spent for (working, _), spent in longest.items() if len(working) == 1)
+    together = min(spent for (working, _), spent in longest.items() if len(working) == 2)
+    return 2 * alone / together
 
 
 def shared_gains(size: str, pairs: int, rounds: int) -> dict[str, dict[int, float]]:
@@ -94,13 +135,15 @@ def measure(size: str, pairs: int, rounds: int) -> dict[str, Any]:
     case = make_case(size, pairs)
     peer_name, evaluate = peer_of(case)
     seconds = best_times({peer_name: peer_job(case, evaluate), **our_jobs(case)}, rounds)
+    tracks = 5760 // pairs // (1 + list(SIZES).index(size))
     return {
         "peer": peer_name,
         "pairs": pairs,
         "microseconds_a_pair": {name: 1e6 * spent / pairs for name, spent in seconds.items()},
         "times_the_peer": {name: seconds[peer_name] / spent for name, spent in seconds.items()},
         "predictions_together": shared_gains(size, pairs, rounds),
-        "two_threads": threads_gain(case, 5760 // pairs // (1 + list(SIZES).index(size))),
+        "two_threads": threads_gain(case, tracks),
+        "two_processes": processes_gain(size, pairs, tracks),
     }
 
 
@@ -113,7 +156,10 @@ def print_size(size: str, found: dict[str, Any]) -> None:
         listed = ", ".join(f"{count}: {gain:.2f} times" for count, gain in gains.items())
         sys.stdout.write(f"  predictions of one truth counted together, {level}: {listed}\n")
     if found["two_threads"] is not None:
-        sys.stdout.write(f"  two threads: {found['two_threads']:.2f} times as fast as one (wall time)\n")
+        sys.stdout.write(
+            f"  two threads: {found['two_threads']:.2f} times as fast as one (wall time); "
+            f"two processes that share nothing: {found['two_processes']:.2f} times\n"
+        )
     sys.stdout.flush()
 
 
