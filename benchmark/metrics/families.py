@@ -10,7 +10,9 @@ values it reads, is a function or an argument with the script's name in it; noth
 
 Sources: davis2017-evaluation ac7c43f, davis2017/utils.py (`db_statistics`); cilinyan/VISA ec158fd,
 tools/metrics.py and tools/eval_revos.py; bytedance/Sa2VA 9832e1a, tools/eval/eval_revos.py;
-iSEE-Laboratory/Long_RVOS 447682a, eval/eval_long_rvos/eval_static.py.
+iSEE-Laboratory/Long_RVOS 447682a, eval/eval_long_rvos/eval_static.py; wjn922/ReferFormer 06fc218,
+datasets/a2d_eval.py (O-IoU, M-IoU, P@K); henghuiding/ReLA 3ca9551, gres_model/evaluation/refer_evaluation.py
+(cIoU, gIoU, N_acc).
 """
 
 from __future__ import annotations
@@ -173,7 +175,8 @@ def volumetric_iou(track: CountedTrack) -> float:
 def absence_accuracy(track: CountedTrack) -> float | None:
     """Share of the frames without truth in which the prediction is empty too; `None` without such frames.
 
-    Stands beside the official F, in which a prediction that fills such a frame scores 1.
+    What ReLA calls N_acc, where a prediction without pixels says that there is no target. Stands beside the
+    official F, in which a prediction that fills such a frame scores 1.
     """
     absent = track.truth_areas == 0
     return float(np.mean(track.predicted_areas[absent] == 0)) if absent.any() else None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +15,10 @@ from benchmark.metrics import families
 from benchmark.metrics.definition import boundary_radius
 from benchmark.metrics.engines import mask_counts
 from benchmark.metrics.families import CountedTrack
-from benchmark.metrics.scores import region_similarity
+from benchmark.metrics.scores import boundary_accuracy, region_similarity
+from tests.benchmark.golden_clips import expression_clips
+
+GOLDEN = Path(__file__).parent / "golden"
 
 
 def counted(truth: np.ndarray, predicted: np.ndarray) -> CountedTrack:
@@ -65,6 +71,27 @@ def test_pooled_and_mean_overlap_differ() -> None:
     assert families.overall_iou([counted(nothing, nothing)]) == 1.0
 
 
+def test_overlaps_are_those_of_referring_segmentation() -> None:
+    """Two evaluators on every frame of the clips; ReferFormer's mean has 1e-6 added to each fraction."""
+    golden = json.loads((GOLDEN / "overlaps.json").read_text())
+    tracks = [
+        counted(clip.instances[list(ids)].any(axis=0), predicted)
+        for clip in expression_clips()
+        for ids, predicted in zip(clip.expressions, clip.predicted, strict=True)
+    ]
+    j = np.concatenate([region_similarity(track.counts) for track in tracks])
+    assert list(families.precision_at(j).values()) == golden["ReferFormer"]["P@K"]
+    assert families.overall_iou(tracks) == golden["ReferFormer"]["O-IoU"]
+    assert families.mean_iou(tracks) == pytest.approx(golden["ReferFormer"]["M-IoU"], abs=1e-6)
+    assert 100 * families.overall_iou(tracks) == pytest.approx(golden["ReLA"]["cIoU"], abs=1e-12)
+    assert 100 * families.mean_iou(tracks) == pytest.approx(golden["ReLA"]["gIoU"], abs=1e-12)
+    absent = [track.frames(track.truth_areas == 0) for track in tracks]
+    frames = [len(track) for track in absent]
+    left_empty = [families.absence_accuracy(track) or 0.0 for track in absent]
+    assert np.average(left_empty, weights=frames) == pytest.approx(golden["ReLA"]["N_acc"], abs=1e-15)
+    assert sum(frames) == 18
+
+
 def test_statistics_of_a_ramp() -> None:
     ramp = np.linspace(1, 0, 9)  # quarters of three frames, ends shared
     assert families.decay(ramp) == pytest.approx(0.75)
@@ -85,6 +112,14 @@ def test_a_full_frame_against_an_absent_object() -> None:
     full[1] = False
     track = counted(truth, full)
     assert families.absence_accuracy(track) == 0.5
+    assert boundary_accuracy(track.counts).tolist() == [1.0, 1.0]
+    assert region_similarity(track.counts).tolist() == [0.0, 1.0]
+    peer = [
+        (float.fromhex(pair["J"]), float.fromhex(pair["F"]))
+        for pair in json.loads((GOLDEN / "davis2017.json").read_text())["pairs"]
+        if pair["counts"][:2] == [0, pair["size"][0] * pair["size"][1]] and pair["masks"][0] is None
+    ]
+    assert peer == [(0.0, 1.0)] * 2  # the DAVIS 2017 code says so, too
     assert families.region_similarity_plus_one(track.counts).tolist() == [1 / 37, 1.0]
     assert len(track.frames(slice(1, None))) == 1
 
