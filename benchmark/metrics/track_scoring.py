@@ -37,7 +37,7 @@ from benchmark.masks import area, decode_track, encode_track
 from benchmark.metrics import engines
 from benchmark.metrics.definition import Counts, boundary_radius, check_radius
 from benchmark.metrics.device_clips import check_tensor, check_threshold
-from benchmark.metrics.families import Areas, CountedTrack
+from benchmark.metrics.families import Areas, CountedTrack, absence_accuracy
 from benchmark.metrics.scores import Scores, boundary_accuracy, region_similarity
 from benchmark.png_masks import frame_names, image_size, read_folder
 from benchmark.run_lengths import MAX_PIXELS, text_from_runs
@@ -60,8 +60,12 @@ class TrackScores:
     counted: CountedTrack
 
     def __str__(self) -> str:
-        frames = len(self.counted.counts)
-        return f"J {self.j_mean:.4f}  F {self.f_mean:.4f}  J&F {self.jf_mean:.4f}  ({frames} frames)"
+        frames, absent = len(self.counted.counts), int(np.count_nonzero(self.absent))
+        line = f"J {self.j_mean:.4f}  F {self.f_mean:.4f}  J&F {self.jf_mean:.4f}  ({frames} frames)"
+        if self.absence_accuracy is None:
+            return line
+        left_empty = round(self.absence_accuracy * absent)
+        return f"{line}; {left_empty} of {absent} frames without truth left empty"
 
     @cached_property
     def j(self) -> Scores:
@@ -93,6 +97,11 @@ class TrackScores:
         """Frames whose truth has no pixel, (T,)."""
         frames: NDArray[np.bool_] = self.counted.truth_areas == 0
         return frames
+
+    @property
+    def absence_accuracy(self) -> float | None:
+        """Share of `absent` that the prediction left empty: what F does not say of a frame that it fills."""
+        return absence_accuracy(self.counted)
 
 
 def score_tracks(

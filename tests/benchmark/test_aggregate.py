@@ -194,5 +194,12 @@ def test_frames_with_and_without_truth_are_averaged_apart() -> None:
     assert score.j == np.mean([1.0, 0.5, 0.0])
 
 
+def test_frames_without_truth_by_their_own_rule() -> None:
+    """A frame that is filled has the official F of 1; J on these frames is the share left empty."""
+    left_empty, filled, touched = [0] * 6, [0, 100, 0, 0, 0, 0], [0, 1, 0, 3, 0, 0]
+    score = track_score(np.array([left_empty, filled, touched]), np.array([0, 0, 0]), 100, zero=False)
+    assert (score.absent_j, score.absent_f) == (1 / 3, 2 / 3)
+
+
 def test_headline_of_nothing_is_nothing() -> None:
     assert headline([], []) is None

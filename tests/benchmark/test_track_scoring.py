@@ -208,7 +208,16 @@ def test_wrong_input(tmp_path: Path) -> None:
 
 
 def test_scores_print_as_a_line() -> None:
-    scores = score_tracks(TRUTH, PREDICTED)
+    present = TRUTH.any(axis=(1, 2))
+    scores, frames = score_tracks(TRUTH[present], PREDICTED[present]), np.count_nonzero(present)
     assert str(scores) == (
-        f"J {scores.j_mean:.4f}  F {scores.f_mean:.4f}  J&F {scores.jf_mean:.4f}  ({len(TRUTH)} frames)"
+        f"J {scores.j_mean:.4f}  F {scores.f_mean:.4f}  J&F {scores.jf_mean:.4f}  ({frames} frames)"
     )
+    assert scores.absence_accuracy is None
+    truth, filled = np.zeros((3, 6, 6), bool), np.zeros((3, 6, 6), bool)
+    truth[0], filled[:2] = True, True
+    scores = score_tracks(truth, filled)
+    assert str(scores) == (
+        "J 0.6667  F 1.0000  J&F 0.8333  (3 frames); 1 of 2 frames without truth left empty"
+    )
+    assert scores.absence_accuracy == 0.5
