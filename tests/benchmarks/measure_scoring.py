@@ -129,6 +129,9 @@ def _coco(track: MaskTrack | None, like: MaskTrack | None) -> list[dict[str, Any
     return [{"size": size, "counts": (text or empty).decode()} for text in texts]
 
 
+PEER_SCRIPT = Path("tools/eval/eval_mevis.py")
+
+
 def command(place: Path, form: str) -> list[str]:
     """What a user would type after `python -m benchmark.score`."""
     options = {"--predictions": place / form, "--output": place / f"scores-{form}", "--dataset": "interrvos"}
@@ -140,8 +143,11 @@ def timed(arguments: list[str], **settings: Any) -> tuple[float, float, float]:
     """Wall seconds, processor seconds and peak MiB of a process with its children."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
-    subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **settings)
+    done = subprocess.run(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **settings)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1:] or ["nothing"]
+        raise SystemExit(f"{' '.join(arguments)}\nended with {done.returncode} and said: {said[0]}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return wall, cpu, after.ru_maxrss / 1024
 
@@ -183,7 +189,7 @@ class InThisThread:
 
 def peer(place: Path, checkout: Path) -> tuple[float, float, float]:
     """Sa2VA's evaluation of the actors, unchanged, with as many workers as it starts."""
-    script = checkout / "tools" / "eval" / "eval_mevis.py"
+    script = checkout / PEER_SCRIPT
     data = place / "data" / "val"
     arguments = [sys.executable, str(script), str(place / "actors.json")]
     arguments += ["--mevis_exp_path", str(data / "meta_expressions.json")]
@@ -203,6 +209,11 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--peer", action="store_true")
     chosen = parser.parse_args()
+    checkout = Path(os.environ.get("REFEREE_SA2VA", ""))
+    if chosen.peer and chosen.profile:
+        parser.error("--peer compares with our wall time, which --profile does not take")
+    if chosen.peer and not (checkout / PEER_SCRIPT).is_file():
+        parser.error(f"--peer needs REFEREE_SA2VA=CHECKOUT of Sa2VA; no file {checkout / PEER_SCRIPT}")
     place = make(chosen.folder, chosen.scale).resolve()
     print(f"{usable_cores()} cores, load {os.getloadavg()[0]:.1f}, scale {chosen.scale:g}")
     walls = []
@@ -217,7 +228,7 @@ def main() -> None:
         walls.append(wall)
         print(f"{form:14} {wall:6.2f} s wall, {cpu:6.2f} s of processors, peak {memory:.0f} MiB")
     if chosen.peer:
-        wall, cpu, _ = peer(place, Path(os.environ["REFEREE_SA2VA"]))
+        wall, cpu, _ = peer(place, checkout.resolve())
         print(f"{'Sa2VA, actors':14} {wall:6.2f} s wall, {cpu:6.2f} s of processors")
         print(f"  {wall / min(walls):.0f} times our wall time, for the actors alone")
 
