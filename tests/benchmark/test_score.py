@@ -17,6 +17,7 @@ from benchmark import scoring
 from benchmark.errors import MaskError, OutputError, PredictionError, UsageError
 from benchmark.json_records import to_json
 from benchmark.masks import empty_track
+from benchmark.metrics import device_engine, device_texts
 from benchmark.metrics.engines import group_counts, track_counts
 from benchmark.prediction_records import StoredPrediction
 from benchmark.protocol import load_protocols
@@ -56,6 +57,16 @@ def test_no_number_depends_on_the_engine(engine: str) -> None:
     dataset = tiny_dataset()
     stored = random_answers(dataset)
     assert blocks(scored(dataset, stored, engine=engine)) == blocks(scored(dataset, stored))
+
+
+def test_no_number_depends_on_the_device_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engine "cuda" with the processor in place of its device."""
+    torch = pytest.importorskip("torch")
+    for module in (device_engine, device_texts):
+        monkeypatch.setattr(module, "require_device", lambda: torch.device("cpu"))
+    dataset = tiny_dataset()
+    stored = random_answers(dataset)
+    assert blocks(scored(dataset, stored, engine="cuda")) == blocks(scored(dataset, stored))
 
 
 def test_truth_is_counted_once_for_all_expressions_of_the_same_objects(

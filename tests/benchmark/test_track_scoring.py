@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,7 @@ def forms(masks: np.ndarray, path: Path) -> dict[str, Any]:
 
 def test_all_forms_agree(tmp_path: Path) -> None:
     truths, predictions = forms(TRUTH, tmp_path / "t"), forms(PREDICTED, tmp_path / "p")
-    pairs = [(name, name) for name in truths]
-    pairs += [("MaskTrack", name) for name in truths] + [(name, "bool") for name in truths]
-    for one, other in pairs:
+    for one, other in product(truths, predictions):
         scores = score_tracks(truths[one], predictions[other], size=(HEIGHT, WIDTH))
         assert scores.counted.counts.tolist() == WANTED, (one, other)
         assert scores.counted.truth_areas.tolist() == TRUTH.sum(axis=(1, 2)).tolist()
