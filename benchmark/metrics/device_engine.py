@@ -3,7 +3,8 @@
 Masks never leave their device and nothing waits for it: a clip is cut into chunks of bounded size
 (`device_clips`), each chunk is packed to bits and counted (`device_launches`), and six integers a frame
 come out, which `DeviceCounts.numpy` fetches. `device_texts` does the same for run-length text.
-torch and Triton are imported inside functions, so that scoring works without them.
+Work is put on the device's current stream. A CUDA graph cannot hold it, since a small table travels from
+the host for each chunk. torch and Triton are imported inside functions, so that scoring works without them.
 """
 
 from __future__ import annotations
@@ -127,8 +128,9 @@ def tensor_counts(
     """The six integers of every frame of two (T, H, W) tensors on one device.
 
     Args:
-        truth, predicted: bool or uint8 (non-zero is foreground) or floating point (above `threshold` is
-            foreground: 0 for logits, 0.5 for probabilities); the two may differ in dtype.
+        truth, predicted: bool (bytes of 0 and 1, as torch makes them), uint8 (non-zero is foreground) or
+            floating point of 16, 32 or 64 bits (above `threshold` is foreground: 0 for logits, 0.5 for
+            probabilities); the two may differ in dtype.
         radius: boundary tolerance in pixels; by default `boundary_radius(H, W)`.
         threshold: rounded to the dtype of the masks it is compared with.
         form: one of `FORMS`; the result does not depend on it.

@@ -157,7 +157,7 @@ def _comparison(kind: dtype, threshold: float) -> Comparison:
     as_integer = torch.int16 if width == 16 else torch.int32
 
     def magnitude(value: float) -> int:
-        pattern = int(torch.tensor(abs(value), dtype=kind).view(as_integer))
+        pattern = int(torch.tensor(abs(value), dtype=kind, device="cpu").view(as_integer))
         return pattern & ((1 << (width - 1)) - 1)
 
     twice = 0x10001 if width == 16 else 1

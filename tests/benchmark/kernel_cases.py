@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.masks import encode
-from benchmark.metrics import device_clips, device_texts
+from benchmark.metrics import device_clips, device_plans, device_texts
 from benchmark.metrics.definition import frame_counts
 from benchmark.metrics.device_clips import TensorPair
 from benchmark.metrics.device_engine import batch_counts, prepare_truth, tensor_counts
@@ -176,6 +176,10 @@ def tensors_as_they_come(on: torch.device) -> None:
         prepared_truth = prepare_truth(ours.expand(3, -1, -1).to(torch.uint8) * 255, radius=2, form="triton")
         counted = tensor_counts(ours.expand(3, -1, -1), logits.abs() > logits, radius=2, form="triton")
     assert counted.numpy()[:, 0].tolist() == (truth & ~predicted).sum((1, 2)).tolist()
+    device_plans._comparison.cache_clear()
+    with torch.device("meta"):  # where tensors are made that name no device
+        counted = tensor_counts(ours.expand(3, -1, -1), logits.float(), radius=2, form="triton")
+    assert counted.numpy().tolist() == expected
     assert prepared_truth.counts(logits).numpy().tolist() == expected
 
 

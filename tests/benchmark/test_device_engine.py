@@ -228,6 +228,16 @@ def test_tolerances_of_numpy_and_clips_as_tuples() -> None:
     assert np.array_equal(batch_counts([tuple(masks)], radius=np.array([3])).numpy(), wanted)  # type: ignore[list-item,arg-type]
 
 
+def test_a_default_device_of_torch_is_of_no_concern() -> None:
+    masks, logits = torch.rand(2, 2, 9, 8)
+    logits -= 0.5
+    wanted = tensor_counts(masks > 0.5, logits, threshold=0.1).numpy()
+    with torch.device("meta"):
+        found = tensor_counts(masks > 0.5, logits, threshold=0.1)
+        prepared = device_engine.prepare_truth(masks > 0.5).counts(logits, threshold=0.1)
+    assert np.array_equal(found.numpy(), wanted) and np.array_equal(prepared.numpy(), wanted)
+
+
 def test_clips_without_frames() -> None:
     nothing, some = torch.zeros(0, 4, 5), torch.ones(1, 4, 5)
     assert batch_counts([TensorPair(nothing, nothing)] * 2).numpy().shape == (0, 6)
