@@ -167,7 +167,7 @@ def _poisoned(machine: Machine, make: Callable[..., torch.Tensor]) -> Callable[.
             storage = tensor.untyped_storage()
             whole = storage.nbytes() // 4
             if whole:
-                words = torch.tensor([], dtype=torch.int32).set_(storage, 0, (whole,))
+                words = torch.tensor([], dtype=torch.int32, device="cpu").set_(storage, 0, (whole,))
                 words.fill_(POISON - (1 << 32))
                 machine.fresh[storage.data_ptr()] = storage.nbytes()
         return tensor
