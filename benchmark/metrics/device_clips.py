@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 64 << 20
 """Bits of the boundary maps of one chunk, guards and both sides included.
 
-The `triton` form needs some three times as much beside the masks, the `torch` form some 12 times; it takes a
+The `triton` form needs up to 2.6 times as much beside the masks, the `torch` form some 12 times; it takes a
 chunk of several clips clip by clip.
 """
 
