@@ -259,7 +259,15 @@ class _Reading:
     def _track(self, masks: Any, key: str, order: list[int] | None) -> MaskTrack | None:
         if order is None:
             return None
-        if masks is None or (isinstance(masks, list) and any(mask is None for mask in masks)):
+        if isinstance(masks, list) and None in masks and any(mask is not None for mask in masks):
+            self._report(
+                "the mask is null",
+                f"{key}, mask {masks.index(None)}",
+                expected="a run-length mask",
+                fix="write a frame without pixels as the run-length text of one",
+            )
+            return None
+        if masks is None or (isinstance(masks, list) and masks and all(mask is None for mask in masks)):
             self._report(
                 "the masks are null",
                 key,

@@ -150,7 +150,11 @@ def changed(**values: Any) -> Any:
         (changed(prediction_masks_act=None), "prediction_masks_act: the masks are null.*without --submit"),
         (
             lambda one: one["prediction_masks_tar"].__setitem__(1, None),
-            "prediction_masks_tar: the masks are null",
+            "prediction_masks_tar, mask 1: the mask is null; expected a run-length mask. Fix: write a frame",
+        ),
+        (
+            lambda one: one.update(prediction_masks_tar=[None] * 3),
+            "prediction_masks_tar: the masks are null.*without --submit",
         ),
         (
             lambda one: one["prediction_masks_act"].pop(),
