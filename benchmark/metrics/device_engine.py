@@ -128,9 +128,9 @@ def tensor_counts(
     """The six integers of every frame of two (T, H, W) tensors on one device.
 
     Args:
-        truth, predicted: bool (bytes of 0 and 1, as torch makes them), uint8 (non-zero is foreground) or
-            floating point of 16, 32 or 64 bits (above `threshold` is foreground: 0 for logits, 0.5 for
-            probabilities); the two may differ in dtype.
+        truth, predicted: bool or uint8 (non-zero is foreground), or floating point of 16, 32 or 64 bits
+            (above `threshold` is foreground: 0 for logits, 0.5 for probabilities); the two may differ in
+            dtype.
         radius: boundary tolerance in pixels; by default `boundary_radius(H, W)`.
         threshold: rounded to the dtype of the masks it is compared with.
         form: one of `FORMS`; the result does not depend on it.

@@ -58,12 +58,11 @@ INTERPRETED = Launch(units=8192, block=1024, strips=256)  # Triton's interpreter
 class Kind(enum.IntEnum):
     """How masks lie in memory."""
 
-    BOOLS = 0
-    """Bytes of 0 and 1."""
-    BYTES = 1
-    HALVES = 2
+    BYTES = 0
+    """Any byte but 0 is foreground; so are booleans, which views of bytes may fill with more than 0 and 1."""
+    HALVES = 1
     """Floating point of 16 bits, either form."""
-    FLOATS = 3
+    FLOATS = 2
 
 
 class Comparison(NamedTuple):
@@ -152,7 +151,7 @@ def _comparison(kind: dtype, threshold: float) -> Comparison:
     import torch
 
     if not kind.is_floating_point:
-        return Comparison(Kind.BOOLS if kind is torch.bool else Kind.BYTES)
+        return Comparison(Kind.BYTES)
     width = 8 * int(kind.itemsize)
     as_integer = torch.int16 if width == 16 else torch.int32
 
@@ -280,7 +279,7 @@ def _packing(streams: list[Stream], cut: Launch) -> Packing:
     groups: list[tuple[Comparison, int, int]] = []
     first = 0
     for masks, target, notes in streams:
-        bits = 16 if masks.comparison.kind <= Kind.BYTES else 8
+        bits = 16 if masks.comparison.kind == Kind.BYTES else 8
         stored = masks.words * (WORD_BITS // bits)
         values = masks.frames * masks.frame_values
         columns += (masks.address, masks.vectors, target, stored, first, values, masks.frame_values, notes)

@@ -34,7 +34,7 @@ import triton.language as tl
 
 from benchmark.metrics import device_plans
 
-BOOLS, BYTES, HALVES, FLOATS = (tl.constexpr(int(kind)) for kind in device_plans.Kind)
+BYTES, HALVES, FLOATS = (tl.constexpr(int(kind)) for kind in device_plans.Kind)
 
 # Columns of streams in the table, 64-bit integers.
 MEMORY, VECTORS = tl.constexpr(0), tl.constexpr(1)  # address of the masks; their vectors of 16 bytes
@@ -83,19 +83,19 @@ def _pixels(quads, quad, above, KIND: tl.constexpr, BELOW_ZERO: tl.constexpr):
 
     Values are compared as integers of sign and magnitude, which order floating point numbers as they are:
     adding `above` to a magnitude carries into the top bit where it exceeds the threshold's, or, when the
-    threshold is below zero, reaches it. A multiplication brings the pixels of a quad side by side.
+    threshold is below zero, reaches it. A byte is foreground when any bit of it is set. Pixels of several
+    quads are put between each other, and brought side by side.
     """
-    if KIND == BOOLS:
-        return tl.sum(((quads * 0x01020408) >> 24) << (4 * quad), axis=1)
-    elif KIND == BYTES:
-        on = ((_beyond(quads, above, KIND) | quads) & 0x80808080) >> 7
-        return tl.sum(((on * 0x01020408) >> 24) << (4 * quad), axis=1)
+    beyond = _beyond(quads, above, KIND)
+    if KIND == BYTES:  # two quads to a word, four bits apart; a multiplication brings them to its top byte
+        on = ((beyond | quads) & 0x80808080) >> (4 - quad % 2 * 4)
+        pairs = tl.sum(tl.reshape(on, (quads.shape[0], 2, 2)), axis=2)
+        pair = tl.arange(0, 2)[None, :].to(tl.uint32)
+        return tl.sum(((pairs * 0x00204081) >> 24) << (8 * pair), axis=1)
     else:
-        beyond = _beyond(quads, above, KIND)
         on = (beyond & quads) ^ 0xFFFFFFFF if BELOW_ZERO else beyond & (quads ^ 0xFFFFFFFF)
-        if (
-            KIND == HALVES
-        ):  # the two pixels of quad j go to bits 2 j and 2 j + 16, and from there side by side
+        if KIND == HALVES:
+            # The pixels of quad j go to bits 2 j and 2 j + 16.
             apart = tl.sum((on & 0x80008000) >> (15 - 2 * quad), axis=1)
             return apart | (apart >> 15)
         else:
@@ -142,7 +142,7 @@ def pack(
     above = above.to(tl.uint32)
     pixels = _pixels(quads, quad, above, KIND, BELOW_ZERO)
     stored = unit < tl.load(stream + STORED).to(tl.int32)
-    if KIND <= BYTES:
+    if KIND == BYTES:
         target = tl.load(stream + TARGET).to(tl.pointer_type(tl.int16))
         tl.store(target + unit, pixels.to(tl.int16), mask=stored)
     else:

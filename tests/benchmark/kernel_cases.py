@@ -134,6 +134,18 @@ def views(on: torch.device) -> None:
         assert tensor_counts(truth, predicted, radius=3, form="triton").numpy().tolist() == expected
 
 
+def bytes_of_any_value(on: torch.device) -> None:
+    """Every byte at every place of a vector; also as booleans, whose bytes may be more than 0 and 1."""
+    values = torch.arange(256, dtype=torch.uint8)
+    masks = torch.stack([values.roll(shift) for shift in range(16)]).view(1, 16, 256)
+    masks = torch.cat((masks, masks.flip(2) * (masks % 3 == 0)))
+    truth, predicted = masks.to(on), masks.flip(0).contiguous().to(on)
+    expected = wanted((masks != 0).numpy(), (masks.flip(0) != 0).numpy(), 2)
+    for kinds in ((torch.uint8, torch.bool), (torch.bool, torch.bool), (torch.uint8, torch.uint8)):
+        sides = (side.view(kind) for side, kind in zip((truth, predicted), kinds, strict=True))
+        assert tensor_counts(*sides, radius=2, form="triton").numpy().tolist() == expected, kinds
+
+
 def no_tolerance(on: torch.device) -> None:
     """Tolerance 0 alone in a launch, on frames taller than anything before their maps."""
     rng = np.random.default_rng(5)
@@ -191,6 +203,7 @@ CASES: tuple[Callable[[torch.device], None], ...] = (
     text,
     prepared_truth_in_parts,
     views,
+    bytes_of_any_value,
     no_tolerance,
     frames_of_a_pixel_or_a_line,
     tensors_as_they_come,
