@@ -16,7 +16,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -34,7 +34,7 @@ ENGINES = ("auto", "reference", "numpy", "cpu", "cuda")
 TrackPair = tuple[MaskTrack, MaskTrack, int]
 """Truth, prediction and boundary radius of one pair of tracks."""
 
-FRAMES_A_TASK = 200
+FRAMES_A_GROUP = 200
 """Frames that a thread counts before it comes back: a millisecond or more of work without the GIL."""
 
 _LOG = logging.getLogger(__name__)
@@ -102,7 +102,8 @@ def pair_counts(
     Args:
         pairs: (truth, prediction, radius) of each pair.
         engine: one of `ENGINES`.
-        threads: how many to use; as many as the process may use processors when `None`.
+        threads: how many to use, the caller's own among them; as many as the process may use processors
+            when `None`.
 
     Raises:
         the errors of `track_counts`, when the pair's turn comes.
@@ -112,47 +113,68 @@ def pair_counts(
         for truth, predicted, radius in pairs:
             yield track_counts(truth, predicted, radius, engine)
         return
-    waiting: deque[Future[list[Counts | Exception]]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for task in _tasks(pairs):
-            waiting.append(pool.submit(_counts_of_task, task, engine))
+    waiting: deque[_Task] = deque()
+    with ThreadPoolExecutor(threads - 1) as pool:
+        for group in _groups(pairs):
+            waiting.append(_Task(group, pool.submit(_counts_of_group, group, engine)))
             if len(waiting) > 4 * threads:
-                yield from _answers(waiting.popleft())
+                yield from _first_answers(waiting, engine)
         while waiting:
-            yield from _answers(waiting.popleft())
+            yield from _first_answers(waiting, engine)
 
 
-def _tasks(pairs: Iterable[TrackPair]) -> Iterator[list[TrackPair]]:
+@dataclass
+class _Task:
+    """Pairs that were given to a thread, and what came of them if the caller took them back."""
+
+    pairs: list[TrackPair]
+    given: Future[list[Counts | Exception]]
+    taken: list[Counts | Exception] | None = None
+
+
+def _first_answers(waiting: deque[_Task], engine: str) -> Iterator[Counts]:
+    """Counts of the first task, which leaves the queue.
+
+    Until they are there the caller counts what no thread has begun: were it only to wait, it would take a
+    processor from a thread each time it wakes up.
+    """
+    first = waiting[0]
+    while first.taken is None and not first.given.done():
+        mine = next((task for task in waiting if task.taken is None and task.given.cancel()), None)
+        if mine is None:
+            break
+        mine.taken = _counts_of_group(mine.pairs, engine)
+    waiting.popleft()
+    for answer in first.given.result() if first.taken is None else first.taken:
+        if isinstance(answer, Exception):
+            raise answer
+        yield answer
+
+
+def _groups(pairs: Iterable[TrackPair]) -> Iterator[list[TrackPair]]:
     """Consecutive pairs of so many frames that handing them to a thread costs next to nothing."""
-    task: list[TrackPair] = []
+    group: list[TrackPair] = []
     frames = 0
     for pair in pairs:
-        task.append(pair)
+        group.append(pair)
         frames += len(pair[0])
-        if frames >= FRAMES_A_TASK:
-            yield task
-            task, frames = [], 0
-    if task:
-        yield task
+        if frames >= FRAMES_A_GROUP:
+            yield group
+            group, frames = [], 0
+    if group:
+        yield group
 
 
-def _counts_of_task(task: Sequence[TrackPair], engine: str) -> list[Counts | Exception]:
+def _counts_of_group(group: Sequence[TrackPair], engine: str) -> list[Counts | Exception]:
     """Counts of each pair; ends with the error of the first that has one."""
     answers: list[Counts | Exception] = []
-    for truth, predicted, radius in task:
+    for truth, predicted, radius in group:
         try:
             answers.append(track_counts(truth, predicted, radius, engine))
         except Exception as error:
             answers.append(error)
             break
     return answers
-
-
-def _answers(task: Future[list[Counts | Exception]]) -> Iterator[Counts]:
-    for answer in task.result():
-        if isinstance(answer, Exception):
-            raise answer
-        yield answer
 
 
 def mask_counts(truth: NDArray[Any], predicted: NDArray[Any], radius: int, engine: str = "auto") -> Counts:

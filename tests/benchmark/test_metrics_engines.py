@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from benchmark.errors import EnvironmentProblem, MaskError, ProtocolError, UsageError
 from benchmark.masks import decode, encode, encode_track, runs_from_mask
 from benchmark.metrics import compiled_engine, engines, packed_engine
-from benchmark.metrics.definition import boundary_radius, frame_counts
+from benchmark.metrics.definition import Counts, boundary_radius, frame_counts
 from benchmark.metrics.engines import ENGINES, group_counts, mask_counts, pair_counts, track_counts
 from benchmark.run_lengths import canonical_runs, runs_from_text, text_from_runs
 from benchmark.types import MaskTrack
@@ -282,6 +284,20 @@ def test_many_pairs_come_back_in_order_on_any_number_of_threads(threads: int | N
     assert [len(next(answers)) for _ in range(2)] == [1, 2]
     with pytest.raises(MaskError, match="frame 0 of the truth"):
         next(answers)
+
+
+def test_the_caller_counts_what_no_thread_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    counting = set()
+
+    def slow(*pair: object) -> Counts:
+        counting.add(threading.get_ident())
+        time.sleep(0.02)
+        return np.zeros((engines.FRAMES_A_GROUP, 6), np.int64)
+
+    monkeypatch.setattr(engines, "track_counts", slow)
+    track = MaskTrack(2, 2, (None,) * engines.FRAMES_A_GROUP)
+    assert len(list(pair_counts([(track, track, 1)] * 6, threads=2))) == 6
+    assert threading.get_ident() in counting and len(counting) == 2
 
 
 @needs_core
