@@ -56,7 +56,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     ):
         return True
     # cuBLAS, cuDNN and older drivers say it in a plain RuntimeError; so does torch of the machine's memory.
-    said = str(error).lower()
+    said = describe_exception(error).lower()
     return isinstance(error, RuntimeError) and ("out of memory" in said or "can't allocate memory" in said)
 
 
