@@ -21,6 +21,7 @@ from unittest import mock
 import torch
 
 from tests.benchmark.ptx.machine import POISON, Buffer, Checks, load_all
+from tests.benchmark.ptx.syntax import PtxError
 
 CAPABILITY, WARP = 90, 32
 SHARED_LIMIT = 227 * 1024  # bytes of a block on compute capability 9.0
@@ -87,7 +88,7 @@ class _Launcher:
             for index, kind in enumerate(source.signature.values())
         ]
         if metadata.global_scratch_size or metadata.profile_scratch_size or metadata.num_ctas != 1:
-            raise NotImplementedError("kernels with scratch memory or clusters are not run by this machine")
+            raise PtxError(f"{metadata.name}: kernels with scratch memory or clusters are not run here")
 
     def __call__(
         self, x: int, y: int, z: int, stream: int, function: str, packed: Any, about: Any,
